@@ -1,0 +1,266 @@
+/**
+ * The schema of everything under `vastlane:` in a stack's configuration, and its one parser.
+ * Wrong configuration is reported all at once: each problem with its path, what was wanted, what came, and
+ * the nearest right key. docs/config.md is generated from the descriptions below.
+ */
+import { z } from "zod";
+import { type ErrorText, UserError } from "../common/errors.ts";
+import { nearest } from "../common/nearest.ts";
+
+/** An optional section: absent means "all defaults". */
+const section = <S extends z.ZodRawShape>(shape: S) => z.strictObject(shape).prefault({} as never);
+
+const positive = () => z.number().positive();
+
+export const gpuSchema = section({
+  names: z.array(z.string()).default([]).describe("Accepted GPU models, as the market spells them; empty: any."),
+  count: z.int().positive().default(1).describe("GPUs on the machine."),
+  minVramGB: z.number().nonnegative().default(0).describe("Least memory per GPU, in GB."),
+  minCuda: z
+    .string()
+    .regex(/^\d+(\.\d+)?$/, "a version such as 12.4")
+    .default("0")
+    .describe('Least CUDA version that the driver supports, as text ("12.4").'),
+  minReliability: z.number().min(0).max(1).default(0.95).describe("Least reliability of the host, 0 to 1."),
+  verified: z.boolean().default(true).describe("Only machines that the market has verified."),
+  geolocation: z
+    .array(z.string().regex(/^[A-Za-z]{2}$/, "a two-letter country code"))
+    .default([])
+    .describe("Accepted countries, as two-letter codes; empty: any."),
+  minDownMbps: z.number().nonnegative().default(0).describe("Least download speed of the host, in Mb/s."),
+  exclude: section({
+    machines: z.array(z.int()).default([]).describe("Machine ids never to rent."),
+    hosts: z.array(z.int()).default([]).describe("Host ids never to rent from."),
+  }),
+});
+
+export const rentalSchema = section({
+  type: z
+    .enum(["on-demand", "interruptible"])
+    .default("interruptible")
+    .describe("interruptible: cheaper, can be taken away at any moment. on-demand: fixed price."),
+  maxPricePerHour: positive().default(1).describe("Price cap in USD per hour for the whole machine, disk included."),
+  bid: z
+    .union([z.literal("auto"), positive()])
+    .default("auto")
+    .describe("Bid in USD per hour for the GPUs, or auto: the cheapest bid by expected cost, within the cap."),
+  onOutbid: z
+    .enum(["wait", "raise", "replace", "auto"])
+    .default("auto")
+    .describe("What to do when somebody bids more: wait, raise the bid up to the cap, or rent elsewhere."),
+});
+
+export const budgetSchema = section({
+  maxUsd: positive().default(10).describe("Most that the stack may spend, in USD."),
+  maxHours: positive().default(24).describe("The machine destroys itself this many hours after its first start."),
+  idleMinutes: positive().default(30).describe("Minutes without GPU, SSH or file activity until the machine is idle."),
+});
+
+export const machineSchema = section({
+  image: z.string().default("pytorch/pytorch:2.9.1-cuda12.8-cudnn9-runtime").describe("Docker image of the machine."),
+  diskGB: z.number().min(1).default(40).describe("Disk in GB; billed from rent to destroy, also while stopped."),
+  env: z.record(z.string(), z.string()).default({}).describe("Environment that the market injects; never secrets."),
+  nodes: z.int().min(1).max(64).default(1).describe("How many machines."),
+  loadingTimeoutMinutes: positive()
+    .default(10)
+    .describe("Give a machine up when its loading makes no progress for this long."),
+});
+
+export const checkpointSchema = section({
+  store: z
+    .enum(["none", "aws", "s3"])
+    .default("none")
+    .describe("Where checkpoints go: none (the machine's disk), aws, or any s3 endpoint."),
+  s3_bucket: z.string().nullable().default(null).describe("Bucket for checkpoints."),
+  s3_prefix: z.string().default("checkpoints").describe("Prefix of this stack's keys in the bucket."),
+  endpoint: z.string().nullable().default(null).describe("S3 endpoint; null: AWS, or the emulator's own."),
+  everySteps: z.int().positive().default(200).describe("Checkpoint every so many steps."),
+  everySeconds: z
+    .union([z.literal("auto"), positive()])
+    .default("auto")
+    .describe("Checkpoint every so many seconds, or auto."),
+  keepLast: z.int().positive().default(3).describe("Checkpoints kept on the machine's disk."),
+});
+
+export const loggingSchema = section({
+  tensorboard: z.boolean().default(true).describe("Write TensorBoard event files."),
+  use_wandb: z.boolean().default(false).describe("Log to Weights & Biases."),
+  wandb_project: z.string().default("vastai-experiments").describe("Weights & Biases project."),
+});
+
+export const workspaceSchema = section({
+  sync: z
+    .array(z.string())
+    .default(["."])
+    .describe("Folders and files sent to the machine; .gitignore and .vastlaneignore hold."),
+  repo: z
+    .strictObject({ url: z.string(), ref: z.string().optional() })
+    .nullable()
+    .default(null)
+    .describe("A git repository to clone on the machine."),
+  requirements: z
+    .string()
+    .nullable()
+    .default("requirements.txt")
+    .describe("Python requirements, installed when the file is there."),
+  setup: z.string().nullable().default(null).describe("A script to run once on the machine after the sync."),
+  data: z
+    .array(z.strictObject({ from: z.string(), to: z.string() }))
+    .default([])
+    .describe("Data to stage from S3 to the machine."),
+});
+
+export const sshSchema = section({
+  publicKey: z
+    .string()
+    .default("~/.ssh/id_ed25519.pub")
+    .describe("The public key that may log in: a path or the key itself."),
+  privateKey: z
+    .string()
+    .nullable()
+    .default(null)
+    .describe("Path of the private key; null: the SSH agent and OpenSSH's defaults."),
+  host: z.string().default("vastlane-{stack}").describe("Host alias for ssh, rsync and VS Code."),
+  localForward: z.array(z.string()).default(["8080 localhost:6006"]).describe("LocalForward lines of the host entry."),
+});
+
+export const experimentSchema = section({
+  command: z
+    .array(z.string())
+    .min(1)
+    .nullable()
+    .default(null)
+    .describe("The training command; null: a dev box, nothing is started."),
+  params: z.record(z.string(), z.json()).default({}).describe("Handed to the command as JSON in VASTLANE_PARAMS."),
+  env: z.record(z.string(), z.string()).default({}).describe("Environment of the command; never secrets."),
+  onCodeChange: z
+    .enum(["resume", "fresh", "refuse"])
+    .default("resume")
+    .describe("What changed code means for an old run."),
+  onParamChange: z
+    .enum(["resume", "fresh", "refuse"])
+    .default("fresh")
+    .describe("What changed parameters mean for an old run."),
+});
+
+export const configSchema = z.strictObject({
+  market: z
+    .enum(["vast", "emulator"])
+    .default("vast")
+    .describe("vast: the real market, for money. emulator: the one on this computer."),
+  mode: z.enum(["dev", "prod"]).default("dev").describe("Sets DEV_MODE=True or False for the experiment."),
+  gpu: gpuSchema,
+  rental: rentalSchema,
+  budget: budgetSchema,
+  machine: machineSchema,
+  checkpoint: checkpointSchema,
+  logging: loggingSchema,
+  workspace: workspaceSchema,
+  secrets: z
+    .array(z.string())
+    .default([])
+    .describe(
+      "Names of secrets for the machine's 0600 env file; values come from the environment, .env or secret config.",
+    ),
+  ssh: sshSchema,
+  experiment: experimentSchema,
+});
+
+export type StackConfig = z.infer<typeof configSchema>;
+
+/** Keys under `vastlane:` that are not part of the schema because they hold secrets. */
+const SECRET_KEYS = new Set(["apiKey"]);
+
+/**
+ * Checks raw configuration: an object from key (without `vastlane:`) to a value or to a JSON text of it.
+ * @throws UserError VL_BAD_CONFIG naming every problem at once.
+ */
+export function parseConfig(raw: Record<string, unknown>, source = "the stack's configuration"): StackConfig {
+  const values: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(raw)) {
+    if (!SECRET_KEYS.has(key) && !isSecretOf(key, raw)) values[key] = fromText(key, value);
+  }
+  const result = configSchema.safeParse(values);
+  if (result.success) return result.data;
+  throw new UserError("VL_BAD_CONFIG", describeProblems(result.error, values, source));
+}
+
+/** Secret values named in `vastlane:secrets` may sit beside the schema's keys (`pulumi config set --secret`). */
+function isSecretOf(key: string, raw: Record<string, unknown>): boolean {
+  const names = fromText("secrets", raw.secrets);
+  return Array.isArray(names) && names.includes(key);
+}
+
+/** Pulumi hands every value over as text; structured ones are JSON. */
+function fromText(key: string, value: unknown): unknown {
+  if (typeof value !== "string" || !(key in configSchema.shape)) return value;
+  if (key === "market" || key === "mode") return value;
+  try {
+    return JSON.parse(value);
+  } catch {
+    return value;
+  }
+}
+
+function describeProblems(error: z.ZodError, values: unknown, source: string): ErrorText {
+  const lines = error.issues.flatMap((issue) => describeIssue(issue, values));
+  return {
+    what: `${source} has ${lines.length === 1 ? "a problem" : `${lines.length} problems`}:`,
+    why: lines.map((line) => `\n    ${line}`).join(""),
+    hint: "correct the Pulumi.<stack>.yaml file; docs/config.md lists every key with its default",
+  };
+}
+
+function describeIssue(issue: z.core.$ZodIssue, values: unknown): string[] {
+  if (issue.code === "unrecognized_keys") {
+    return issue.keys.map((key) => {
+      const known = keysAt(issue.path);
+      const near = nearest(key, known);
+      return `${pathText([...issue.path, key])}: unknown key${near ? `; did you mean ${near}?` : `; known: ${known.join(", ")}`}`;
+    });
+  }
+  const came = issue.path.reduce<unknown>(
+    (at, part) => (at as Record<PropertyKey, unknown> | undefined)?.[part],
+    values,
+  );
+  return [
+    `${pathText(issue.path)}: wanted ${wanted(issue)}, got ${came === undefined ? "nothing" : JSON.stringify(came)}`,
+  ];
+}
+
+function wanted(issue: z.core.$ZodIssue): string {
+  if (issue.code === "invalid_type") return `a value of type ${issue.expected}`;
+  if (issue.code === "invalid_value") return issue.values.map((value) => JSON.stringify(value)).join(" or ");
+  if (issue.code === "too_small") return `${issue.inclusive ? "at least" : "more than"} ${issue.minimum}`;
+  if (issue.code === "too_big") return `${issue.inclusive ? "at most" : "less than"} ${issue.maximum}`;
+  if (issue.code === "invalid_format") return issue.message;
+  if (issue.code === "invalid_union") return issue.errors.flat().map(wanted).join(" or ");
+  return issue.message;
+}
+
+function keysAt(path: PropertyKey[]): string[] {
+  let schema: z.ZodType = configSchema;
+  for (const part of path) {
+    const inner = unwrap(schema);
+    if (!(inner instanceof z.ZodObject)) return [];
+    schema = inner.shape[part as string] as z.ZodType;
+  }
+  const inner = unwrap(schema);
+  return inner instanceof z.ZodObject ? Object.keys(inner.shape) : [];
+}
+
+function unwrap(schema: z.ZodType): z.ZodType {
+  let inner = schema;
+  while (inner instanceof z.ZodPrefault || inner instanceof z.ZodDefault || inner instanceof z.ZodNullable) {
+    inner = inner.unwrap() as z.ZodType;
+  }
+  return inner;
+}
+
+function pathText(path: PropertyKey[]): string {
+  return path.reduce<string>(
+    (text, part) =>
+      typeof part === "number" ? `${text}[${part}]` : `${text}${text.endsWith(":") ? "" : "."}${String(part)}`,
+    "vastlane:",
+  );
+}
