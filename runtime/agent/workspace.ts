@@ -1,0 +1,50 @@
+/**
+ * Where things lie on the machine. One folder, the workspace, holds the project, its logs, its checkpoints and
+ * our own state; it is `/workspace` on a rented machine and `$VASTLANE_WORKSPACE` where that is set.
+ */
+import { join } from "node:path";
+
+export interface Workspace {
+  root: string;
+  /** Our own files: bundle, run.json, heartbeat, lock, scripts. */
+  state: string;
+  logs: string;
+  checkpoints: string;
+  files: {
+    run: string;
+    secrets: string;
+    agent: string;
+    heartbeat: string;
+    record: string;
+    /** Unix seconds of the machine's first start, written by the onstart script. */
+    born: string;
+    /** Seconds of grace that `stop.sh --grace` asks for; read when SIGTERM arrives. */
+    stopGrace: string;
+    outputPipe: string;
+    output: string;
+    metrics: string;
+  };
+}
+
+export function workspaceAt(root: string): Workspace {
+  const state = join(root, ".vastlane");
+  const logs = join(root, "logs");
+  return {
+    root,
+    state,
+    logs,
+    checkpoints: join(root, "persistent", "checkpoints"),
+    files: {
+      run: join(state, "run.json"),
+      secrets: join(state, "secrets.env"),
+      agent: join(state, "agent.json"),
+      heartbeat: join(state, "heartbeat.json"),
+      record: join(state, "record.json"),
+      born: join(state, "born"),
+      stopGrace: join(state, "stop-grace"),
+      outputPipe: join(state, "output.fifo"),
+      output: join(logs, "output.log"),
+      metrics: join(logs, "metrics.jsonl"),
+    },
+  };
+}
