@@ -28,6 +28,7 @@ export const ERROR_CODES = {
   VL_NOT_READY: "The machine was rented but did not become usable in time; it is kept in the state.",
   VL_PORT_IN_USE: "The port is taken by another program.",
   VL_PULUMI_FAILED: "The Pulumi engine reported a failure.",
+  VL_SETUP_FAILED: "Set-up could not install what the project needs.",
   VL_SSH_FAILED: "SSH to the machine did not work.",
   VL_TOOL_MISSING: "A program that this command needs (ssh, sshd, bwrap, rsync) is not installed.",
   VL_USAGE: "The command line was wrong.",
@@ -72,9 +73,14 @@ export class Bug extends Error {
 /** The text of a `UserError`: `CODE: what`, then `why`, then `-> hint`, one below the other. */
 export function formatError(code: ErrorCode, text: ErrorText): string {
   const lines = [`${code}: ${text.what}`];
-  if (text.why) lines.push(`  why: ${text.why}`);
-  if (text.hint) lines.push(`  do:  ${text.hint}`);
+  if (text.why) lines.push(`  why: ${indent(text.why)}`);
+  if (text.hint) lines.push(`  do:  ${indent(text.hint)}`);
   return lines.join("\n");
+}
+
+/** Further lines start below the first one's text. */
+function indent(text: string): string {
+  return text.replaceAll("\n", "\n       ");
 }
 
 /** The message of anything thrown. */

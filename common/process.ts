@@ -58,6 +58,15 @@ async function isGoneWithin(process_: ProcessId, clock: Clock, ms: number): Prom
   return true;
 }
 
+/** When the process with this pid started, in ms since the epoch and exact to a second; undefined where unknown. */
+export function startedAt(pid: number): number | undefined {
+  const stat = statOf(pid);
+  if (!stat) return undefined;
+  const bootSeconds = /^btime (\d+)$/m.exec(readFileSync("/proc/stat", "utf8"))?.[1];
+  // /proc counts in USER_HZ, which is 100 on every Linux that Node runs on.
+  return bootSeconds === undefined ? undefined : (Number(bootSeconds) + stat.startTicks / 100) * 1000;
+}
+
 function statOf(pid: number): { state: string; startTicks: number } | undefined {
   let text: string;
   try {
