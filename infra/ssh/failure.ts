@@ -105,7 +105,7 @@ export function failureOf(target: SshTarget, attempts: readonly Attempt[], offer
   if (reason === "permission-denied") lines.push(keysText(target, offeredKeys));
   return new SshFailure(reason, {
     what: `no SSH connection to the machine of contract ${target.contractId} as ${target.user}`,
-    why: lines.join("\n       "),
+    why: lines.join("\n"),
     hint: HINT[reason],
   });
 }
