@@ -189,7 +189,7 @@ export function planRent(
   return { candidates, offersSeen: offers.length, rejections };
 }
 
-/** Whether a rented machine still is what the request asks for (price aside: it was agreed on). */
+/** Whether a rented machine still is what the request asks for. */
 export function stillFits(contract: Contract, request: RentRequest): boolean {
   const asOffer: Offer = {
     id: contract.id,
@@ -208,9 +208,10 @@ export function stillFits(contract: Contract, request: RentRequest): boolean {
     diskSpaceGB: contract.diskGB,
     directPorts: 1,
     durationS: Number.POSITIVE_INFINITY,
-    gpuPricePerHour: 0,
+    // A bid can be lowered to a new cap, a fixed price cannot.
+    gpuPricePerHour: contract.isBid ? 0 : contract.gpuPricePerHour,
     minBidPerHour: 0,
-    diskUsdPerGBMonth: 0,
+    diskUsdPerGBMonth: contract.isBid ? 0 : (contract.diskPricePerHour * 720) / Math.max(request.diskGB, 1),
     dlPerf: 0,
   };
   // Reliability moves every day: a small fall is no reason to end a machine with work on it.

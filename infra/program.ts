@@ -1,0 +1,80 @@
+/**
+ * The parts of the Pulumi program, so that index.ts stays a list of them: configuration, names, preview.
+ */
+import * as pulumi from "@pulumi/pulumi";
+import { silent } from "../common/log.ts";
+import { parseConfig, type StackConfig } from "./config.ts";
+import { findProjectRoot, stateFolder } from "./project.ts";
+import { type KeyChoice, resolveKeys } from "./ssh/keys.ts";
+import { createDeps } from "./vast/context.ts";
+import { readAccount, resolveMarket } from "./vast/market.ts";
+import { previewMachines } from "./vast/preview.ts";
+
+export interface Project {
+  root: string;
+  stateDir: string;
+  stack: string;
+  config: StackConfig;
+  keys: KeyChoice;
+  /** One name per machine; `main` when there is one. */
+  machineNames: string[];
+}
+
+/** Reads and checks what the stack says. @throws pulumi.RunError with the text of a UserError */
+export function readProject(): Project {
+  try {
+    const root = findProjectRoot(process.cwd());
+    const stateDir = stateFolder(root);
+    const stack = pulumi.getStack();
+    const config = parseConfig(vastlaneConfig(), `Pulumi.${stack}.yaml`);
+    const { nodes } = config.machine;
+    return {
+      root,
+      stateDir,
+      stack,
+      config,
+      keys: resolveKeys(config.ssh, config.market, stateDir),
+      machineNames: nodes === 1 ? ["main"] : Array.from({ length: nodes }, (_, i) => `node${i}`),
+    };
+  } catch (error) {
+    throw readable(error);
+  }
+}
+
+/**
+ * In a preview, prints what each machine costs or would cost. It is a message, never an input: prices move, and a
+ * price is no difference between what is and what should be.
+ */
+export async function announceCost(project: Project, scope: pulumi.Output<string>): Promise<void> {
+  if (!pulumi.runtime.isDryRun()) return;
+  try {
+    const market = resolveMarket(project.config.market, project.root, new pulumi.Config("vastlane").get("apiKey"));
+    const deps = createDeps({ market, stateDir: project.stateDir, log: silent, signal: new AbortController().signal });
+    await readAccount(market, deps.api);
+    for (const line of await previewMachines(deps, project.config, project.machineNames, await knownValue(scope))) {
+      pulumi.log.info(line);
+    }
+  } catch (error) {
+    throw readable(error);
+  }
+}
+
+/** The errors of ours as Pulumi shows them: their text, without a stack. */
+function readable(error: unknown): unknown {
+  return error instanceof Error && error.name === "UserError" ? new pulumi.RunError(error.message) : error;
+}
+
+function vastlaneConfig(): Record<string, unknown> {
+  const prefix = "vastlane:";
+  const all = Object.entries(pulumi.runtime.allConfig());
+  return Object.fromEntries(
+    all.filter(([key]) => key.startsWith(prefix)).map(([key, value]) => [key.slice(prefix.length), value]),
+  );
+}
+
+/** An output's value, or undefined while a preview cannot know it (the guard does not exist yet). */
+async function knownValue(output: pulumi.Output<string>): Promise<string | undefined> {
+  const { isKnown } = output as unknown as { isKnown: Promise<boolean> };
+  if (!(await isKnown)) return undefined;
+  return new Promise((resolve) => output.apply(resolve));
+}

@@ -1,0 +1,211 @@
+/**
+ * Lifecycle of one machine as a resource. The id is ours (`vl-<stack>-<name>`) and the contract an output, so a
+ * machine that is replaced is an update, and what is deployed on it follows through `triggers`.
+ *
+ * | call   | does                                          | leaves                                         |
+ * |--------|-----------------------------------------------|------------------------------------------------|
+ * | create | adopt or rent, wait for SSH                   | a contract; recorded also when it is not ready |
+ * | diff   | compares inputs and what refresh has observed | -                                              |
+ * | read   | finds the contract in the account's list      | -                                              |
+ * | update | repairs or replaces                           | as create                                      |
+ * | delete | last checkpoint, DELETE, proof                | nothing                                        |
+ */
+
+import type { StackConfig } from "../config.ts";
+import { removePin, writePin } from "../ssh/known-hosts.ts";
+import { askToStop } from "./ask-to-stop.ts";
+import { type HandlerContext, openSession, type Session } from "./handler-context.ts";
+import { canonicalJson, hashValue, parseLabel } from "./label.ts";
+import { endContracts, listOurs, type MachineSpec, NotReadyError, obtain, type ReadyMachine } from "./lifecycle.ts";
+import type { AccountIdentity, MarketName } from "./market.ts";
+import { userErrorOf } from "./market-messages.ts";
+import { reconcile, wantedBid } from "./reconcile.ts";
+import { situationOf } from "./situation.ts";
+import type { Contract, SshAddress } from "./wire.ts";
+
+export interface InstanceInputs extends AccountIdentity {
+  name: string;
+  stack: string;
+  scope: string;
+  market: MarketName;
+  gpu: StackConfig["gpu"];
+  rental: StackConfig["rental"];
+  image: string;
+  diskGB: number;
+  env: Record<string, string>;
+  maxHours: number;
+  loadingTimeoutMinutes: number;
+  onstart: string;
+  publicKey: string;
+  /** Path on this computer; differs from person to person, so it is never a diff. */
+  identityFile: string | null;
+}
+
+/** What the machine turned out to be. Facts that move (load, credit, state) are read from the market when needed. */
+export interface InstanceFacts {
+  schemaVersion: 1;
+  contractId: number | null;
+  machineId: number | null;
+  /** Such as `1x RTX 4090`. */
+  gpuName: string;
+  geolocation: string;
+  pricePerHour: number;
+  bidPerHour: number | null;
+  /** What the last create, update or refresh saw; anything but "running" makes the next `up` repair it. */
+  observed: string;
+  sshUser: string;
+  addresses: SshAddress[];
+  hostKeys: string[];
+}
+
+export type InstanceState = InstanceInputs & InstanceFacts;
+
+/** Inputs whose change is a change of the machine or of its contract. */
+const COMPARED = [
+  "scope",
+  "market",
+  "gpu",
+  "rental",
+  "image",
+  "diskGB",
+  "env",
+  "loadingTimeoutMinutes",
+  "publicKey",
+] as const;
+
+const GRACE_SECONDS = 20;
+
+export function instanceHandlers(context: HandlerContext) {
+  const open = (of: InstanceInputs) => openSession(context, of, of);
+  return {
+    async create(inputs: InstanceInputs) {
+      const session = await open(inputs);
+      const id = `vl-${inputs.stack}-${inputs.name}`;
+      return { id, outs: await settled(context, id, inputs, () => obtain(session.deps, specOf(inputs))) };
+    },
+
+    async diff(_id: string, olds: InstanceState, news: InstanceInputs) {
+      const changed = COMPARED.filter((key) => canonicalJson(olds[key]) !== canonicalJson(news[key]));
+      // Another scope or market: the old machine belongs to the old guard, which sweeps it; do not run both.
+      const replaces = changed.filter((key) => key === "scope" || key === "market");
+      return { changes: changed.length > 0 || olds.observed !== "running", replaces, deleteBeforeReplace: true };
+    },
+
+    async read(id: string, state: InstanceState) {
+      const session = await open(state);
+      const contract = await findRecorded(session, state);
+      if (!contract) return {}; // an empty id: gone from a complete list of the right account
+      return {
+        id,
+        props: {
+          ...state,
+          ...factsOf(contract, state.hostKeys, observe(contract, state)),
+          bidPerHour: state.bidPerHour,
+        },
+      };
+    },
+
+    async update(id: string, olds: InstanceState, news: InstanceInputs) {
+      const session = await open(news);
+      const outs = await settled(context, id, news, async () => {
+        if (olds.contractId !== null && olds.publicKey !== news.publicKey)
+          await session.deps.api.attachKey(olds.contractId, news.publicKey);
+        return reconcile(session.deps, { spec: specOf(news), rental: news.rental }, olds, (contract) =>
+          askToStop(contract, olds, GRACE_SECONDS, session.deps.log),
+        );
+      });
+      return { outs };
+    },
+
+    async delete(_id: string, state: InstanceState): Promise<void> {
+      const session = await open(state);
+      const ours = await listOurs(session.deps, state.scope, state.name);
+      const recorded = await findRecorded(session, state);
+      const all = new Map([...ours, ...(recorded ? [recorded] : [])].map((contract) => [contract.id, contract]));
+      await Promise.all(
+        [...all.values()].map((contract) => askToStop(contract, state, GRACE_SECONDS, session.deps.log)),
+      );
+      await endContracts(session.deps, [...all.keys()]);
+      for (const contractId of all.keys()) removePin(context.stateDir, contractId);
+    },
+  };
+}
+
+/** The request as the lifecycle wants it. The hash covers what cannot be changed on a rented machine. */
+export function specOf(inputs: InstanceInputs): MachineSpec {
+  const { image, diskGB, env, rental } = inputs;
+  return {
+    scope: inputs.scope,
+    name: inputs.name,
+    requestHash: hashValue({ image, diskGB, env, type: rental.type }),
+    request: { gpu: inputs.gpu, rental, diskGB, minHours: inputs.maxHours },
+    image,
+    env,
+    onstart: inputs.onstart,
+    publicKey: inputs.publicKey,
+    loadingTimeoutMinutes: inputs.loadingTimeoutMinutes,
+  };
+}
+
+/** Runs a create or update; a machine that is rented but not ready is recorded through an initialisation failure. */
+async function settled(
+  context: HandlerContext,
+  id: string,
+  inputs: InstanceInputs,
+  act: () => Promise<ReadyMachine>,
+): Promise<InstanceState> {
+  try {
+    const { contract, hostKeys } = await act();
+    writePin(context.stateDir, contract.id, hostKeys);
+    return { ...inputs, ...factsOf(contract, hostKeys, "running") };
+  } catch (error) {
+    if (!(error instanceof NotReadyError)) throw userErrorOf(error);
+    const contract = error.contract;
+    // The shape that Pulumi's provider server turns into "initialisation failed"; `inputs` includes the shim's
+    // own `__provider`, without which the later delete fails.
+    throw Object.assign(new Error(`VL_NOT_READY: contract ${contract.id}: ${error.reason}`), {
+      id,
+      reasons: [error.reason],
+      properties: {
+        ...inputs,
+        ...factsOf(contract, [], situationOf(contract) === "running" ? "not-ready" : situationOf(contract)),
+      },
+    });
+  }
+}
+
+function factsOf(contract: Contract, hostKeys: string[], observed: string): InstanceFacts {
+  return {
+    schemaVersion: 1,
+    contractId: contract.id,
+    machineId: contract.machineId,
+    gpuName: `${contract.gpuCount}x ${contract.gpuName}`,
+    geolocation: contract.geolocation,
+    pricePerHour: round(contract.gpuPricePerHour + contract.diskPricePerHour),
+    bidPerHour: contract.isBid ? contract.gpuPricePerHour : null,
+    observed,
+    sshUser: contract.sshUser,
+    addresses: contract.addresses,
+    hostKeys,
+  };
+}
+
+/** What refresh saw, in a word; "running" means that there is nothing to repair. */
+function observe(contract: Contract, state: InstanceState): string {
+  const label = parseLabel(contract.label);
+  if (label?.scope !== state.scope || label.name !== state.name) return "relabelled";
+  const situation = situationOf(contract);
+  if (situation !== "running") return situation;
+  if (wantedBid(contract, state.rental, state.bidPerHour) !== undefined) return "rebid";
+  return state.observed === "not-ready" ? "not-ready" : "running";
+}
+
+async function findRecorded(session: Session, state: InstanceState): Promise<Contract | undefined> {
+  try {
+    return (await session.deps.contracts.fresh()).find(({ id }) => id === state.contractId);
+  } catch (error) {
+    throw userErrorOf(error);
+  }
+}
+
+const round = (usd: number) => Math.round(usd * 1e5) / 1e5;

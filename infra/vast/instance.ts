@@ -1,0 +1,78 @@
+/** A rented machine as a resource: what users write. See instance-handlers.ts for what happens. */
+import * as pulumi from "@pulumi/pulumi";
+import type { StackConfig } from "../config.ts";
+import type { KeyChoice } from "../ssh/keys.ts";
+import type { StackGuard } from "./guard.ts";
+import { renderOnstart } from "./onstart.ts";
+import { instanceProvider } from "./provider.ts";
+import type { SshAddress } from "./wire.ts";
+
+/** Enough for a first deploy with a slow network; a machine that nobody reaches ends after it. */
+const HEARTBEAT_MINUTES = 30;
+
+export interface VastInstanceArgs {
+  /** Every machine hangs on its stack's guard: it gives the scope, and ends what was lost. */
+  guard: StackGuard;
+  config: StackConfig;
+  keys: KeyChoice;
+}
+
+export class VastInstance extends pulumi.dynamic.Resource {
+  declare readonly contractId: pulumi.Output<number>;
+  declare readonly machineId: pulumi.Output<number>;
+  /** Such as `1x RTX 4090`. */
+  declare readonly gpuName: pulumi.Output<string>;
+  declare readonly geolocation: pulumi.Output<string>;
+  /** USD per hour while it runs: GPUs and disk. */
+  declare readonly pricePerHour: pulumi.Output<number>;
+  declare readonly sshUser: pulumi.Output<string>;
+  declare readonly addresses: pulumi.Output<SshAddress[]>;
+  /** Host keys pinned at the first contact, as `type base64`. */
+  declare readonly hostKeys: pulumi.Output<string[]>;
+
+  constructor(name: string, { guard, config, keys }: VastInstanceArgs, options?: pulumi.CustomResourceOptions) {
+    const outputs = {
+      schemaVersion: undefined,
+      contractId: undefined,
+      machineId: undefined,
+      gpuName: undefined,
+      geolocation: undefined,
+      pricePerHour: undefined,
+      bidPerHour: undefined,
+      observed: undefined,
+      sshUser: undefined,
+      addresses: undefined,
+      hostKeys: undefined,
+    };
+    const inputs = {
+      name,
+      stack: pulumi.getStack(),
+      scope: guard.scope,
+      market: config.market,
+      marketUrl: guard.marketUrl,
+      accountId: guard.accountId,
+      gpu: config.gpu,
+      rental: config.rental,
+      image: config.machine.image,
+      diskGB: config.machine.diskGB,
+      env: config.machine.env,
+      maxHours: config.budget.maxHours,
+      loadingTimeoutMinutes: config.machine.loadingTimeoutMinutes,
+      onstart: renderOnstart({
+        heartbeatMinutes: HEARTBEAT_MINUTES,
+        maxHours: config.budget.maxHours,
+        workspace: "/workspace",
+      }),
+      publicKey: keys.publicKey,
+      identityFile: keys.identityFile,
+    };
+    super(
+      instanceProvider,
+      name,
+      { ...outputs, ...inputs },
+      { ...options, dependsOn: [guard] },
+      "vastlane",
+      "Instance",
+    );
+  }
+}

@@ -1,0 +1,51 @@
+/** What a preview says about money: which machine would be rented now, at what price. Never a resource input. */
+import type { StackConfig } from "../config.ts";
+import type { Deps } from "./lifecycle.ts";
+import { allOffers, findOffers, listOurs } from "./lifecycle.ts";
+import { noOfferError } from "./no-offer.ts";
+import type { RentRequest } from "./offers.ts";
+import { describeSituation, situationOf } from "./situation.ts";
+
+/** The part of the configuration that asks the market for a machine. */
+export function requestOf(config: StackConfig): RentRequest {
+  return { gpu: config.gpu, rental: config.rental, diskGB: config.machine.diskGB, minHours: config.budget.maxHours };
+}
+
+/**
+ * One line per machine name: what is kept, or what would be rented.
+ * @throws UserError VL_NO_OFFER when something would have to be rented and nothing fits.
+ */
+export async function previewMachines(
+  deps: Pick<Deps, "api" | "contracts">,
+  config: StackConfig,
+  names: readonly string[],
+  scope: string | undefined,
+): Promise<string[]> {
+  const request = requestOf(config);
+  const ours = scope === undefined ? [] : await listOurs(deps, scope);
+  const lines: string[] = [];
+  const missing: string[] = [];
+  for (const name of names) {
+    const contract = ours.find(({ label }) => label?.split(":")[2] === name);
+    if (!contract) missing.push(name);
+    else {
+      const price = contract.gpuPricePerHour + contract.diskPricePerHour;
+      lines.push(
+        `${name}: contract ${contract.id}, ${contract.gpuCount}x ${contract.gpuName}, ${describeSituation(situationOf(contract))}, $${price.toFixed(3)}/h`,
+      );
+    }
+  }
+  if (missing.length === 0) return lines;
+  const plan = await findOffers(deps.api, request);
+  if (plan.candidates.length < missing.length) throw noOfferError(request, await allOffers(deps.api, request));
+  for (const [i, name] of missing.entries()) {
+    const candidate = plan.candidates[i];
+    if (!candidate) continue;
+    const { offer, bidPerHour, pricePerHour } = candidate;
+    const kind = bidPerHour === null ? "on demand" : `bid $${bidPerHour.toFixed(3)} + disk`;
+    lines.push(
+      `${name}: would rent ${offer.gpuCount}x ${offer.gpuName} in ${offer.geolocation} at $${pricePerHour.toFixed(3)}/h (${kind}; best of ${plan.candidates.length} that fit)`,
+    );
+  }
+  return lines;
+}

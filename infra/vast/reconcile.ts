@@ -1,0 +1,195 @@
+/**
+ * Brings a recorded machine back to what the configuration says, with as little change as will do:
+ * start it, raise or lower its bid, restore its label; end it and rent another one only where nothing else helps.
+ * The decision is a pure table; the actions are those of lifecycle.ts.
+ */
+import { UserError } from "../../common/errors.ts";
+import type { StackConfig } from "../config.ts";
+import { formatLabel, newNonce, parseLabel } from "./label.ts";
+import {
+  type Deps,
+  endContracts,
+  findOffers,
+  type MachineSpec,
+  NotReadyError,
+  obtain,
+  type ReadyMachine,
+} from "./lifecycle.ts";
+import { userErrorOf } from "./market-messages.ts";
+import { stillFits } from "./offers.ts";
+import { describeSituation, type Situation, situationOf } from "./situation.ts";
+import type { Contract } from "./wire.ts";
+
+export interface Wanted {
+  spec: MachineSpec;
+  rental: StackConfig["rental"];
+}
+
+export interface Recorded {
+  contractId: number | null;
+  /** The bid that was placed; restored when somebody changed it by hand. */
+  bidPerHour: number | null;
+}
+
+export type Repair =
+  | { act: "keep" } // nothing, or wait until it runs
+  | { act: "start" }
+  | { act: "raise"; bidPerHour: number }
+  | { act: "hold" } // outbid and told to wait: leave it, its disk bills
+  | { act: "replace"; why: string };
+
+/** What to do about a contract in a situation. `floor` is the lowest winning bid, where known. */
+export function decideRepair(
+  situation: Situation,
+  contract: Contract | undefined,
+  rental: StackConfig["rental"],
+): Repair {
+  switch (situation) {
+    case "running":
+    case "pending":
+      return { act: "keep" };
+    case "stopped":
+      return { act: "start" };
+    case "outbid":
+      return decideOutbid(contract, rental);
+    case "gone":
+    case "failed":
+    case "offline":
+      return { act: "replace", why: describeSituation(situation) };
+  }
+}
+
+function decideOutbid(contract: Contract | undefined, rental: StackConfig["rental"]): Repair {
+  const floor = contract?.minBidPerHour ?? Number.POSITIVE_INFINITY;
+  const cap = rental.maxPricePerHour - (contract?.diskPricePerHour ?? 0);
+  // A little over the floor, or the next rival's cent takes it away again.
+  const raised = Math.min(Math.ceil(floor * 1.05 * 1000) / 1000, cap);
+  const isAffordable = floor <= cap;
+  const replace: Repair = { act: "replace", why: `outbid: the machine now costs $${floor.toFixed(3)}/h` };
+  return {
+    wait: { act: "hold" } as const,
+    raise: isAffordable ? ({ act: "raise", bidPerHour: raised } as const) : ({ act: "hold" } as const),
+    replace,
+    auto: isAffordable ? ({ act: "raise", bidPerHour: raised } as const) : replace,
+  }[rental.onOutbid];
+}
+
+/** The bid that a running contract should have, or undefined when it is right: restored after a change by hand. */
+export function wantedBid(
+  contract: Contract,
+  rental: StackConfig["rental"],
+  recordedBid: number | null,
+): number | undefined {
+  if (!contract.isBid) return undefined;
+  const cap = rental.maxPricePerHour - contract.diskPricePerHour;
+  const wanted = Math.min(rental.bid === "auto" ? (recordedBid ?? contract.gpuPricePerHour) : rental.bid, cap);
+  return Math.abs(wanted - contract.gpuPricePerHour) > 5e-4 ? wanted : undefined;
+}
+
+/**
+ * Repairs, then waits until the machine is ready. `beforeEnd` asks the agent for a last checkpoint.
+ * Leaves: the recorded contract or its replacement. @throws as `obtain`; UserError VL_NO_OFFER before anything ends.
+ */
+export async function reconcile(
+  deps: Deps,
+  wanted: Wanted,
+  recorded: Recorded,
+  beforeEnd: (contract: Contract) => Promise<void>,
+): Promise<ReadyMachine> {
+  const { spec, rental } = wanted;
+  const contract = (await deps.contracts.fresh().catch((error) => Promise.reject(userErrorOf(error)))).find(
+    ({ id }) => id === recorded.contractId,
+  );
+  if (contract) {
+    const repair = isStillAskedFor(contract, spec)
+      ? decideRepair(situationOf(contract), contract, rental)
+      : ({ act: "replace", why: "the configuration asks for another machine" } as const);
+    await apply(deps, wanted, contract, repair, recorded, beforeEnd);
+  }
+  return obtain(deps, spec);
+}
+
+async function apply(
+  deps: Deps,
+  { spec, rental }: Wanted,
+  contract: Contract,
+  repair: Repair,
+  recorded: Recorded,
+  beforeEnd: (contract: Contract) => Promise<void>,
+): Promise<void> {
+  if (repair.act === "replace") {
+    deps.log(`contract ${contract.id} is replaced: ${repair.why}`);
+    // Looked up first: a working machine must not end for a request that nothing can fill.
+    if (situationOf(contract) === "running") await assertSomethingFits(deps, spec);
+    await beforeEnd(contract);
+    await endContracts(deps, [contract.id]);
+    return;
+  }
+  const { scope, name } = parseLabel(contract.label) ?? {};
+  if (scope !== spec.scope || name !== spec.name) {
+    deps.log(`contract ${contract.id} has lost its label: restoring it`);
+    await deps.api.setLabel(
+      contract.id,
+      formatLabel({ scope: spec.scope, name: spec.name, requestHash: spec.requestHash, nonce: newNonce() }),
+    );
+  }
+  if (repair.act === "hold") {
+    const floor = contract.minBidPerHour?.toFixed(3) ?? "?";
+    throw new NotReadyError(
+      contract,
+      `outbid: it takes $${floor}/h now. As configured (onOutbid: ${rental.onOutbid}) nothing is done; its disk bills $${contract.diskPricePerHour.toFixed(4)}/h`,
+    );
+  }
+  const bid = repair.act === "raise" ? repair.bidPerHour : wantedBid(contract, rental, recorded.bidPerHour);
+  if (bid !== undefined) {
+    deps.log(`contract ${contract.id}: bid $${contract.gpuPricePerHour.toFixed(3)}/h -> $${bid.toFixed(3)}/h`);
+    await deps.api.setBid(contract.id, bid);
+  }
+  if (repair.act === "start" || repair.act === "raise") await start(deps, contract);
+}
+
+/**
+ * A start can be queued when the GPUs are taken; a queued start could bill at any later time, so it is called off
+ * and the machine given up: its stopped disk is ended with it and another one is rented.
+ */
+async function start(deps: Deps, contract: Contract): Promise<void> {
+  deps.log(`contract ${contract.id}: starting it`);
+  try {
+    await deps.api.setState(contract.id, "running");
+    await untilStarted(deps, contract.id);
+  } catch (error) {
+    const readable = userErrorOf(error);
+    if (!(readable instanceof UserError && readable.code === "VL_NO_OFFER")) throw readable;
+    deps.log(`contract ${contract.id} cannot start, its GPUs are taken: replacing it`);
+    await deps.api.setState(contract.id, "stopped").catch(() => undefined);
+    await endContracts(deps, [contract.id]);
+  }
+}
+
+/** A started contract keeps showing its old state for some seconds. */
+async function untilStarted(deps: Deps, contractId: number): Promise<void> {
+  const deadline = deps.clock.now() + 20_000;
+  for (let wait = deps.poll.firstMs; deps.clock.now() < deadline; wait = Math.min(wait * 1.5, deps.poll.maxMs)) {
+    const contract = (await deps.contracts.fresh()).find(({ id }) => id === contractId);
+    const situation = situationOf(contract);
+    if (situation === "running" || situation === "pending" || situation === "gone") return;
+    await deps.clock.sleep(wait, deps.signal);
+  }
+}
+
+function isStillAskedFor(contract: Contract, spec: MachineSpec): boolean {
+  const label = parseLabel(contract.label);
+  // A label changed by hand says nothing about the request; the machine itself does.
+  const isSameRequest = label === undefined || label.requestHash === spec.requestHash;
+  return isSameRequest && stillFits(contract, spec.request);
+}
+
+async function assertSomethingFits(deps: Deps, spec: MachineSpec): Promise<void> {
+  const plan = await findOffers(deps.api, spec.request);
+  if (plan.candidates.length > 0) return;
+  throw new UserError("VL_NO_OFFER", {
+    what: `nothing on the market fits the changed configuration of ${spec.name}`,
+    why: "the machine that runs now was left as it is",
+    hint: "see `npx vastlane offers`, or undo the change",
+  });
+}
