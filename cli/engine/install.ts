@@ -26,6 +26,7 @@ import {
   commandPluginPiece,
   ENGINE_VERSION,
   enginePiece,
+  engineProgram,
   isProgram,
   isWhole,
   type Piece,
@@ -158,12 +159,15 @@ async function downloadEngine(piece: Piece, scratch: string, options: InstallOpt
 
 /** Pulumi's own plugin installer, pointed at the scratch folder. */
 async function downloadPlugin(piece: Piece, scratch: string, options: InstallOptions): Promise<string> {
-  const engine = join(enginePiece(options.env).folder, "pulumi");
-  await run(engine, ["plugin", "install", "resource", "command", `v${COMMAND_PLUGIN_VERSION}`], {
-    cwd: scratch,
-    env: { PULUMI_HOME: scratch, PULUMI_SKIP_UPDATE_CHECK: "true" },
-    cancelSignal: options.signal,
-  });
+  await run(
+    engineProgram(options.env).path,
+    ["plugin", "install", "resource", "command", `v${COMMAND_PLUGIN_VERSION}`],
+    {
+      cwd: scratch,
+      env: { PULUMI_HOME: scratch, PULUMI_SKIP_UPDATE_CHECK: "true" },
+      cancelSignal: options.signal,
+    },
+  );
   return join(scratch, "plugins", basename(piece.folder));
 }
 

@@ -1,0 +1,75 @@
+/** The system's programs that we start: which, what for, and what to type where one is missing. */
+import { existsSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import { isProgram } from "./engine/location.ts";
+import type { Env } from "./project.ts";
+
+export interface Tool {
+  program: string;
+  /** Completes "needed ...". */
+  purpose: string;
+  /** Its package by package manager; null where the system brings it or has no such thing. */
+  packages: Record<PackageManager, string | null>;
+  /** Without an optional one the emulator runs in plain mode: its machines are not isolated from this one. */
+  isOptional: boolean;
+}
+
+export type PackageManager = "apt" | "dnf" | "brew";
+
+const tool = (
+  program: string,
+  purpose: string,
+  [apt, dnf, brew]: [string, string, string | null],
+  isOptional = false,
+): Tool => ({ program, purpose, packages: { apt, dnf, brew }, isOptional });
+
+/** Everything on Linux; macOS has no bwrap and no network namespaces, so the optional ones are left out there. */
+export const TOOLS: readonly Tool[] = [
+  tool("ssh", "to reach machines", ["openssh-client", "openssh-clients", null]),
+  tool("ssh-keygen", "to make SSH keys", ["openssh-client", "openssh-clients", null]),
+  tool("rsync", "to copy the project to machines", ["rsync", "rsync", "rsync"]),
+  tool("sshd", "for the emulator's machines", ["openssh-server", "openssh-server", null]),
+  tool("bwrap", "to isolate the emulator's machines", ["bubblewrap", "bubblewrap", null], true),
+  tool("ip", "to give the emulator's machines a network of their own", ["iproute2", "iproute", null], true),
+];
+
+/** `curl`, which only the engine's official installer needs. */
+export const CURL: Tool = tool("curl", "for the official download of the Pulumi engine", ["curl", "curl", null]);
+
+/** The program's path; looks into the system folders too, which are not on every user's PATH. */
+export function findProgram(program: string, env: Env): string | undefined {
+  const folders = [...(env.PATH ?? "").split(delimiter), ...SYSTEM_FOLDERS];
+  return folders.map((folder) => join(folder, program)).find(isProgram);
+}
+
+const SYSTEM_FOLDERS = [
+  "/usr/local/sbin",
+  "/usr/sbin",
+  "/sbin",
+  "/usr/local/bin",
+  "/usr/bin",
+  "/bin",
+  "/opt/homebrew/bin",
+];
+
+/** The tools that are not here, optional ones only where they would be of use. */
+export function missingTools(env: Env, tools: readonly Tool[] = TOOLS): Tool[] {
+  return tools.filter((tool) => !(tool.isOptional && process.platform !== "linux") && !findProgram(tool.program, env));
+}
+
+/** The package manager of this system, as far as we know it. */
+export function packageManager(): PackageManager | undefined {
+  if (process.platform === "darwin") return "brew";
+  if (existsSync("/usr/bin/apt-get")) return "apt";
+  return existsSync("/usr/bin/dnf") ? "dnf" : undefined;
+}
+
+/** What to type to install the tools; for an unknown system, what to look for. */
+export function installCommand(tools: readonly Tool[], manager = packageManager()): string {
+  const packages = [...new Set(tools.map((tool) => tool.packages[manager ?? "apt"]).filter((name) => name !== null))];
+  const names = packages.join(" ");
+  if (manager === "apt") return `sudo apt-get install -y ${names}`;
+  if (manager === "dnf") return `sudo dnf install -y ${names}`;
+  if (manager === "brew") return names ? `brew install ${names}` : "xcode-select --install";
+  return `install ${tools.map((tool) => tool.program).join(", ")} with this system's package manager`;
+}
