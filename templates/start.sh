@@ -75,7 +75,8 @@ if [ -z "$node" ]; then
   exit 1
 fi
 
-[ "$(wc -c <"$state/agent.log" 2>/dev/null || echo 0)" -lt 1000000 ] || mv -f "$state/agent.log" "$state/agent.log.1"
+touch "$state/agent.log"
+[ "$(wc -c <"$state/agent.log")" -lt 1000000 ] || mv -f "$state/agent.log" "$state/agent.log.1"
 VASTLANE_WORKSPACE=$(dirname "$state")
 VASTLANE_READY_FD=3
 export VASTLANE_WORKSPACE VASTLANE_READY_FD
@@ -89,7 +90,7 @@ started*) echo "vastlane: agent started (process ${answer#started })" ;;
 running*) echo "vastlane: agent runs already" ;;
 *)
   echo "vastlane: the agent did not start; its last words:" >&2
-  tail -n 5 "$state/agent.log" >&2
+  tail -n 15 "$state/agent.log" >&2
   exit 1
   ;;
 esac

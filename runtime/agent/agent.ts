@@ -11,7 +11,7 @@ import { newestCheckpoint } from "../checkpoint/folders.ts";
 import { afterCrash } from "./backoff.ts";
 import { type CommandEnd, endGroup, type RunningCommand, startCommand } from "./command.ts";
 import { commandEnv, parseContainerEnv, SUPERVISED_BY } from "./command-env.ts";
-import { HEARTBEAT_MS, unixSeconds } from "./heartbeat.ts";
+import { unixSeconds } from "./heartbeat.ts";
 import { openOutputPipe } from "./output-pipe.ts";
 import { markedGroups } from "./process-table.ts";
 import { watchProgress } from "./progress.ts";
@@ -33,6 +33,8 @@ export interface AgentOptions {
   containerEnviron: string | undefined;
   /** Whether a run that was given up on gets another try (a redeploy asks for it, a machine start does not). */
   retryFailed: boolean;
+  /** Between two heartbeats; changes of state are written at once. */
+  heartbeatMs: number;
 }
 
 export interface Agent {
@@ -93,7 +95,7 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
 
   async function live(): Promise<void> {
     while (!life.signal.aborted) {
-      await clock.sleep(HEARTBEAT_MS, life.signal).catch(() => {});
+      await clock.sleep(options.heartbeatMs, life.signal).catch(() => {});
       if (life.signal.aborted) return;
       output.refresh();
       if (isTimeOver()) dispatch("time-over");

@@ -1,8 +1,6 @@
 /** What the agent says about itself every few seconds, in heartbeat.json: for the watchdog, `status` and people. */
 import type { ShownState } from "./supervise.ts";
 
-export const HEARTBEAT_MS = 5000;
-
 export interface Heartbeat {
   /** Unix seconds. */
   time: number;

@@ -33,6 +33,7 @@ async function main(): Promise<void> {
     env: process.env,
     containerEnviron: readProcessOne(),
     retryFailed: process.argv.includes("--retry-failed"),
+    heartbeatMs: Number(process.env.VASTLANE_HEARTBEAT_MS) || 5000,
   });
   for (const name of ["SIGTERM", "SIGINT"] as const) process.on(name, agent.terminate);
   answer(`started ${process.pid}`);

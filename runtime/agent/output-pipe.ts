@@ -24,7 +24,8 @@ export function openOutputPipe(wanted: string, onChunk: (chunk: Buffer) => void)
 }
 
 function readPipe(path: string, onChunk: (chunk: Buffer) => void): OutputPipe {
-  let [reader, ended] = read(); // for what an earlier agent's command still has to say
+  let [reader] = read(); // for what an earlier agent's command still has to say
+  let ended: Promise<void> = Promise.resolve();
 
   return {
     openForCommand() {

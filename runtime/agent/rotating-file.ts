@@ -8,7 +8,7 @@ import { dirname } from "node:path";
 
 export interface RotatingFile {
   write(chunk: Buffer | string): void;
-  /** Looks whether somebody emptied or removed the file, and follows. */
+  /** Now and then: follows when somebody emptied or removed the file, and notes what was lost. */
   refresh(): void;
   /** Bytes dropped since the last write that worked; 0 when all is well. */
   lostBytes(): number;
@@ -26,21 +26,18 @@ export function openRotatingFile(path: string, options: { maxBytes: number; keep
       const bytes = typeof chunk === "string" ? Buffer.from(chunk) : chunk;
       if (size > 0 && size + bytes.length > options.maxBytes) rotate();
       if (file === undefined) open();
-      const noted = lost;
-      if (noted > 0 && !append(Buffer.from(`\n[vastlane] ${noted} bytes of output were lost: the disk was full\n`))) {
-        lost = noted + bytes.length;
-        return;
-      }
-      lost = 0;
-      append(bytes);
+      if (confessLoss()) append(bytes);
+      else lost += bytes.length;
     },
     refresh() {
       if (file === undefined) return open();
       const stat = fstatSync(file);
       size = stat.size;
-      if (stat.nlink > 0) return;
-      closeSync(file); // or its space would never come back
-      open();
+      if (stat.nlink === 0) {
+        closeSync(file); // or its space would never come back
+        open();
+      }
+      confessLoss();
     },
     lostBytes: () => lost,
     close() {
@@ -58,6 +55,16 @@ export function openRotatingFile(path: string, options: { maxBytes: number; keep
     } catch {
       size = 0;
     }
+  }
+
+  /** Says in the log how much is missing from it, once there is space for that; false while there is none. */
+  function confessLoss(): boolean {
+    if (lost === 0) return true;
+    const missing = lost;
+    lost = 0;
+    if (append(Buffer.from(`\n[vastlane] ${missing} bytes of output were lost: the disk was full\n`))) return true;
+    lost = missing;
+    return false;
   }
 
   function append(bytes: Buffer): boolean {
