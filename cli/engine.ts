@@ -10,7 +10,14 @@ import { type EnvironmentOptions, engineVariables, projectName, pulumiEnv } from
 import { ENGINE_VERSION, enginePiece, engineProgram, isWhole } from "./engine/location.ts";
 import { projectRoot, stateFolder } from "./project.ts";
 
-export { projectName, pulumiEnv, pulumiVariables, stackMarket, type Variables } from "./engine/environment.ts";
+export {
+  projectName,
+  pulumiEnv,
+  pulumiVariables,
+  stackMarket,
+  stackNames,
+  type Variables,
+} from "./engine/environment.ts";
 export { COMMAND_PLUGIN_VERSION, ENGINE_VERSION } from "./engine/location.ts";
 export { describeHolder, type LockHolder, recoverLock } from "./engine/lock.ts";
 

@@ -1,7 +1,6 @@
 /** The system's programs that we start: which, what for, and what to type where one is missing. */
 import { existsSync } from "node:fs";
-import { delimiter, join } from "node:path";
-import { isProgram } from "./engine/location.ts";
+import { findProgram } from "../common/programs.ts";
 import type { Env } from "./project.ts";
 
 export interface Tool {
@@ -23,7 +22,6 @@ const tool = (
   isOptional = false,
 ): Tool => ({ program, purpose, packages: { apt, dnf, brew }, isOptional });
 
-/** Everything on Linux; macOS has no bwrap and no network namespaces, so the optional ones are left out there. */
 export const TOOLS: readonly Tool[] = [
   tool("ssh", "to reach machines", ["openssh-client", "openssh-clients", null]),
   tool("ssh-keygen", "to make SSH keys", ["openssh-client", "openssh-clients", null]),
@@ -31,30 +29,20 @@ export const TOOLS: readonly Tool[] = [
   tool("sshd", "for the emulator's machines", ["openssh-server", "openssh-server", null]),
   tool("bwrap", "to isolate the emulator's machines", ["bubblewrap", "bubblewrap", null], true),
   tool("ip", "to give the emulator's machines a network of their own", ["iproute2", "iproute", null], true),
+  tool("nsenter", "to set that network up", ["util-linux", "util-linux-core", null], true),
 ];
 
 /** `curl`, which only the engine's official installer needs. */
 export const CURL: Tool = tool("curl", "for the official download of the Pulumi engine", ["curl", "curl", null]);
 
-/** The program's path; looks into the system folders too, which are not on every user's PATH. */
-export function findProgram(program: string, env: Env): string | undefined {
-  const folders = [...(env.PATH ?? "").split(delimiter), ...SYSTEM_FOLDERS];
-  return folders.map((folder) => join(folder, program)).find(isProgram);
-}
-
-const SYSTEM_FOLDERS = [
-  "/usr/local/sbin",
-  "/usr/sbin",
-  "/sbin",
-  "/usr/local/bin",
-  "/usr/bin",
-  "/bin",
-  "/opt/homebrew/bin",
-];
-
 /** The tools that are not here, optional ones only where they would be of use. */
 export function missingTools(env: Env, tools: readonly Tool[] = TOOLS): Tool[] {
-  return tools.filter((tool) => !(tool.isOptional && process.platform !== "linux") && !findProgram(tool.program, env));
+  return tools.filter((tool) => (canIsolate() || !tool.isOptional) && !findProgram(tool.program, env.PATH));
+}
+
+/** Whether this process could isolate the emulator's machines: that takes Linux and root. */
+export function canIsolate(): boolean {
+  return process.platform === "linux" && process.getuid?.() === 0;
 }
 
 /** The package manager of this system, as far as we know it. */

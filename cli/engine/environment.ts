@@ -3,6 +3,7 @@
  * Stacks on the emulated market keep their state in a folder of the project with an empty passphrase: whatever
  * back end the person is logged in to must never see a demo. Other stacks use the person's own back end.
  */
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parse } from "yaml";
@@ -32,6 +33,12 @@ export function stackMarket(stack: string, root = projectRoot): "emulator" | "va
   if (text === undefined) return undefined;
   const market = readYaml(text, file)?.config?.["vastlane:market"];
   return market === "emulator" ? "emulator" : "vast";
+}
+
+/** The stacks that have a file. */
+export function stackNames(root = projectRoot): string[] {
+  const names = readdirSync(root).map((file) => /^Pulumi\.([\w-]+)\.yaml$/.exec(file)?.[1]);
+  return names.filter((name) => name !== undefined).sort();
 }
 
 /** The project's name in Pulumi.yaml; part of every path in the back end. */

@@ -20,6 +20,7 @@ import { execa } from "execa";
 import { messageOf, UserError } from "../../common/errors.ts";
 import { readFileIfThere } from "../../common/files.ts";
 import type { Log } from "../../common/log.ts";
+import { isProgram } from "../../common/programs.ts";
 import type { Env } from "../project.ts";
 import {
   COMMAND_PLUGIN_VERSION,
@@ -27,7 +28,6 @@ import {
   ENGINE_VERSION,
   enginePiece,
   engineProgram,
-  isProgram,
   isWhole,
   type Piece,
   pulumiHome,

@@ -3,10 +3,11 @@
  * One version is pinned, so that one state never meets two engines; it lies where the npm package `pulumi`
  * and the Automation API look first, so raw `npx pulumi` uses the same files.
  */
-import { accessSync, constants, existsSync, statSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import { delimiter, dirname, join, sep } from "node:path";
 import { UserError } from "../../common/errors.ts";
+import { isProgram } from "../../common/programs.ts";
 import type { Env } from "../project.ts";
 
 export const ENGINE_VERSION = "3.259.0";
@@ -87,15 +88,4 @@ export function pathWithEngine(env: Env, root: string): string {
   const first = [dirname(engineProgram(env).path), join(root, "node_modules", ".bin")];
   const rest = (env.PATH ?? "").split(delimiter).filter((folder) => folder !== "" && !first.includes(folder));
   return [...first, ...rest].join(delimiter);
-}
-
-/** Whether the path is a non-empty file that we may execute. */
-export function isProgram(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    const stat = statSync(path);
-    return stat.isFile() && stat.size > 0;
-  } catch {
-    return false; // absent, or not ours to run: both mean "look elsewhere"
-  }
 }

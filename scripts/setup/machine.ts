@@ -2,16 +2,16 @@
  * The second stage of set-up, on the project's own Node: system programs, Pulumi engine and plugin, an SSH key for
  * the emulated market, the local stack. Each step says a line when it does something and nothing otherwise.
  */
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
-import { homedir } from "node:os";
+import { existsSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { execa } from "execa";
 import { installCommandPlugin, needsDownload } from "../../cli/engine/install.ts";
 import { commandPluginPiece, enginePiece } from "../../cli/engine/location.ts";
 import { ensureLocalStack, resolveEngine } from "../../cli/engine.ts";
-import { localKeyFile, projectRoot as root, stateFolder } from "../../cli/project.ts";
-import { CURL, findProgram, installCommand, missingTools, TOOLS } from "../../cli/tools.ts";
+import { projectRoot as root, stateFolder, vastlaneFolder } from "../../cli/project.ts";
+import { CURL, installCommand, missingTools, TOOLS } from "../../cli/tools.ts";
 import { UserError } from "../../common/errors.ts";
+import { findProgram } from "../../common/programs.ts";
+import { DEFAULT_PUBLIC_KEY, resolveKeys } from "../../infra/ssh/keys.ts";
 import { writeStamp } from "./stamp.mjs";
 import { installTools } from "./system-packages.ts";
 
@@ -30,7 +30,7 @@ const log = (line: string) => console.log(`set-up: ${line}`);
 try {
   await prepareTools();
   const hasEngine = await prepareEngine();
-  await prepareKey();
+  prepareKey();
   if (hasEngine) await prepareStack();
   // Without the engine nothing is recorded, so the next set-up tries again.
   if (hasEngine) writeStamp(root, env, { programs, places });
@@ -59,7 +59,7 @@ async function prepareTools(): Promise<void> {
     log(`without ${names} the emulator runs in plain mode: its machines are not isolated from this one.`);
     log(`for isolation: ${installCommand(missing)}`);
   }
-  for (const tool of TOOLS) places.push(...[findProgram(tool.program, env)].filter((path) => path !== undefined));
+  for (const tool of TOOLS) places.push(...[findProgram(tool.program, env.PATH)].filter((path) => path !== undefined));
 }
 
 /** False when there is no engine and the caller can do without. */
@@ -81,37 +81,16 @@ async function prepareEngine(): Promise<boolean> {
   }
 }
 
-/**
- * The emulated market needs a key that works without a question. The person's own is used when it does; else the
- * project gets one of its own. Nothing is ever written to ~/.ssh.
- */
-async function prepareKey(): Promise<void> {
-  const own = localKeyFile(root);
-  const home = join(env.HOME || homedir(), ".ssh", "id_ed25519");
-  if (existsSync(own) || (await isUsableKey(home))) {
-    places.push(existsSync(own) ? own : home);
-    return;
+/** The key pair of the emulated market's machines. Nothing is ever read from or written to ~/.ssh for it. */
+function prepareKey(): void {
+  const folder = vastlaneFolder(env, root);
+  const key = join(folder, "ssh", "id_ed25519");
+  if (!existsSync(`${key}.pub`)) {
+    log(`SSH key for the emulated market in ${dirname(key)}`);
+    rmSync(key, { force: true }); // its making was interrupted: ssh-keygen writes the public half last
+    resolveKeys({ publicKey: DEFAULT_PUBLIC_KEY, privateKey: null }, "emulator", folder);
   }
-  log(`SSH key for the emulated market in ${dirname(own)}`);
-  mkdirSync(dirname(own), { recursive: true, mode: 0o700 });
-  const scratch = mkdtempSync(join(dirname(own), ".new-"));
-  try {
-    const key = join(scratch, "key");
-    await execa("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "vastlane emulated market", "-f", key]);
-    // The private key last: whoever sees it can count on the public one.
-    renameSync(`${key}.pub`, `${own}.pub`);
-    renameSync(key, own);
-  } finally {
-    rmSync(scratch, { recursive: true, force: true });
-  }
-  places.push(own);
-}
-
-/** Whether the key is there with its public half and opens without a passphrase. */
-async function isUsableKey(path: string): Promise<boolean> {
-  if (!existsSync(path) || !existsSync(`${path}.pub`)) return false;
-  const result = await execa("ssh-keygen", ["-y", "-P", "", "-f", path], { stdin: "ignore", reject: false });
-  return !result.failed;
+  places.push(key, `${key}.pub`);
 }
 
 async function prepareStack(): Promise<void> {

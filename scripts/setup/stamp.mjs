@@ -10,7 +10,7 @@ import { dirname, join } from "node:path";
 const SETUP_VERSION = 1;
 
 /** Variables that decide where things go. */
-const VARIABLES = ["HOME", "PULUMI_HOME", "VASTLANE_ENGINE", "VASTLANE_STATE"];
+const VARIABLES = ["HOME", "PULUMI_HOME", "VASTLANE_ENGINE", "VASTLANE_STATE_DIR"];
 
 /** @param {string} root */
 const stampFile = (root) => join(root, ".vastlane", "setup.json");
