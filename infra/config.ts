@@ -168,6 +168,11 @@ export const configSchema = z.strictObject({
 
 export type StackConfig = z.infer<typeof configSchema>;
 
+/** The names of a stack's machines: `main`, then `node1`, `node2` ... so that a stack can grow and shrink in place. */
+export function machineNames(config: Pick<StackConfig, "machine">): string[] {
+  return Array.from({ length: config.machine.nodes }, (_, i) => (i === 0 ? "main" : `node${i}`));
+}
+
 /** Keys under `vastlane:` that are not part of the schema because they hold secrets. */
 const SECRET_KEYS = new Set(["apiKey"]);
 

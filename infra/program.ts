@@ -3,7 +3,7 @@
  */
 import * as pulumi from "@pulumi/pulumi";
 import { silent } from "../common/log.ts";
-import { parseConfig, type StackConfig } from "./config.ts";
+import { machineNames, parseConfig, type StackConfig } from "./config.ts";
 import { findProjectRoot, stateFolder } from "./project.ts";
 import { type KeyChoice, resolveKeys } from "./ssh/keys.ts";
 import { createDeps } from "./vast/context.ts";
@@ -16,7 +16,6 @@ export interface Project {
   stack: string;
   config: StackConfig;
   keys: KeyChoice;
-  /** One name per machine; `main` when there is one. */
   machineNames: string[];
 }
 
@@ -27,14 +26,13 @@ export function readProject(): Project {
     const stateDir = stateFolder(root);
     const stack = pulumi.getStack();
     const config = parseConfig(vastlaneConfig(), `Pulumi.${stack}.yaml`);
-    const { nodes } = config.machine;
     return {
       root,
       stateDir,
       stack,
       config,
       keys: resolveKeys(config.ssh, config.market, stateDir),
-      machineNames: nodes === 1 ? ["main"] : Array.from({ length: nodes }, (_, i) => `node${i}`),
+      machineNames: machineNames(config),
     };
   } catch (error) {
     throw readable(error);

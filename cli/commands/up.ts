@@ -1,0 +1,63 @@
+/** `vastlane up`: shows the price, asks, and brings the stack to what its configuration says. */
+import { UserError } from "../../common/errors.ts";
+import { machineNames } from "../../infra/config.ts";
+import { previewMachines } from "../../infra/vast/preview.ts";
+import { hostAlias } from "../../infra/vast/resolve-host.ts";
+import { type Command, EXIT, type Io } from "../command.ts";
+import { confirm } from "../confirm.ts";
+import { defaultStack, openOperation, operate } from "../operation.ts";
+import { readOptions } from "../options.ts";
+import { openMarket, scopeOfStack } from "../session.ts";
+import { stackMachines } from "../stack-machines.ts";
+import { usd } from "../table.ts";
+
+export const command: Command = {
+  name: "up",
+  summary: "rent, repair or change the stack's machines and start the experiment",
+  usage: `vastlane up [--stack NAME] [--yes] [--json]
+
+  --stack NAME  the stack, so Pulumi.NAME.yaml (default: $VASTLANE_STACK, or local)
+  --yes         spend without asking
+  --json        the machines as JSON when done
+
+Examples:
+  vastlane up                     on the emulated market, free
+  vastlane up --stack dev --yes   a dev box on Vast.ai`,
+  run: (args, io) => up(args, io),
+};
+
+async function up(args: string[], io: Io): Promise<number> {
+  const { values } = readOptions("up", args, {
+    stack: { type: "string" },
+    yes: { type: "boolean" },
+    json: { type: "boolean" },
+  });
+  const stack = values.stack ?? defaultStack(io.env);
+  const session = await openMarket(stack, io);
+  const operation = await openOperation(stack, io);
+  const { config, deps } = session;
+  const lines = await previewMachines(deps, config, machineNames(config), await scopeOfStack(session, io));
+  for (const line of lines) io.stderr(`${line}\n`);
+  if (session.market.name === "vast")
+    io.stderr(`credit: ${usd(session.account.creditUsd)}; ends itself after ${config.budget.maxHours} h\n`);
+  if (!(await confirm(`Go ahead on stack ${stack}?`, values.yes === true || session.market.name === "emulator", io))) {
+    throw new UserError("VL_CANCELLED", {
+      what: "nothing was changed",
+      hint: "use --yes to go ahead without a question",
+    });
+  }
+  await operate(operation, ["up", "--yes", "--skip-preview", "--refresh"]);
+  const machines = await stackMachines(session, io);
+  if (values.json) io.stdout(`${JSON.stringify({ stack, machines })}\n`);
+  else {
+    const total = machines.reduce((sum, it) => sum + it.pricePerHourNow, 0);
+    for (const machine of machines) {
+      io.stdout(
+        `${machine.name}: ${machine.gpu} in ${machine.geolocation}, ${usd(machine.pricePerHourNow)}/h, contract ${machine.contractId}\n`,
+      );
+      io.stdout(`  ssh ${hostAlias(config, stack, machine.name ?? "main")}\n`);
+    }
+    io.stdout(`It bills ${usd(total)}/h until: vastlane destroy --stack ${stack}\n`);
+  }
+  return EXIT.done;
+}

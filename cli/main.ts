@@ -1,0 +1,126 @@
+/**
+ * The CLI's entry: finds the command, gives it the world (`Io`), prints what it throws, and sets the exit code.
+ * Commands are loaded when they are called, so that `ssh-proxy` starts as fast as Node does.
+ */
+import { systemClock } from "../common/clock.ts";
+import { UserError } from "../common/errors.ts";
+import { nearest } from "../common/nearest.ts";
+import { type Command, EXIT, type Io } from "./command.ts";
+
+/** Every command and the module that has it, in the order of the help text. */
+const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
+  demo: () => import("./commands/demo.ts"),
+  up: () => import("./commands/up.ts"),
+  preview: () => import("./commands/preview.ts"),
+  destroy: () => import("./commands/destroy.ts"),
+  refresh: () => import("./commands/refresh.ts"),
+  status: () => import("./commands/status.ts"),
+  ssh: () => import("./commands/ssh.ts"),
+  logs: () => import("./commands/logs.ts"),
+  offers: () => import("./commands/offers.ts"),
+  doctor: () => import("./commands/doctor.ts"),
+  env: () => import("./commands/env.ts"),
+  emulator: () => import("./commands/emulator.ts"),
+  "ssh-config": () => import("./commands/ssh-config.ts"),
+  "ssh-proxy": () => import("./commands/ssh-proxy.ts"),
+  "known-hosts": () => import("./commands/known-hosts.ts"),
+};
+
+/** Called by OpenSSH, not by people: left out of the help text. */
+const HIDDEN = new Set(["ssh-proxy", "known-hosts"]);
+
+export async function main(argv: readonly string[], io: Io): Promise<number> {
+  const [name, ...args] = argv;
+  try {
+    if (name === undefined || name === "help" || name === "--help" || name === "-h") return await help(args[0], io);
+    const command = await load(name);
+    if (args.includes("--help") || args.includes("-h")) {
+      io.stdout(`${command.summary}\n\n${command.usage}\n`);
+      return EXIT.done;
+    }
+    return await command.run(args, io);
+  } catch (error) {
+    return report(error, name, args, io);
+  }
+}
+
+async function load(name: string): Promise<Command> {
+  const find = COMMANDS[name];
+  if (find) return (await find()).command;
+  const visible = Object.keys(COMMANDS).filter((known) => !HIDDEN.has(known));
+  const near = nearest(name, visible);
+  throw new UserError("VL_USAGE", {
+    what: `there is no command ${name}`,
+    ...(near && { why: `did you mean ${near}?` }),
+    hint: "`vastlane help` lists the commands",
+  });
+}
+
+async function help(name: string | undefined, io: Io): Promise<number> {
+  if (name !== undefined) {
+    const command = await load(name);
+    io.stdout(`${command.summary}\n\n${command.usage}\n`);
+    return EXIT.done;
+  }
+  const rows = await Promise.all(
+    Object.keys(COMMANDS)
+      .filter((known) => !HIDDEN.has(known))
+      .map(async (known) => `  ${known.padEnd(12)} ${(await load(known)).summary}`),
+  );
+  io.stdout(
+    `vastlane: cheap, interruptible GPUs on Vast.ai as code\n\n${rows.join("\n")}\n\nvastlane COMMAND --help explains one.\n`,
+  );
+  return EXIT.done;
+}
+
+/** What a person reads when it went wrong; with --json one object on stdout, so that scripts can tell. */
+function report(error: unknown, name: string | undefined, args: readonly string[], io: Io): number {
+  const isJson = args.includes("--json") && name !== "ssh-proxy";
+  if (error instanceof UserError) {
+    if (isJson)
+      io.stdout(
+        `${JSON.stringify({ error: { code: error.code, what: error.what, why: error.why ?? null, hint: error.hint ?? null } })}\n`,
+      );
+    io.stderr(`${error.message}\n`);
+    if (error.code === "VL_USAGE") return EXIT.usage;
+    return error.code === "VL_CANCELLED" ? EXIT.interrupted : EXIT.failure;
+  }
+  if (io.signal.aborted) return EXIT.interrupted;
+  io.stderr(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  io.stderr("This is a fault of vastlane itself: please report it with the lines above.\n");
+  return EXIT.failure;
+}
+
+/** The real world; two Ctrl-C end the process at once. */
+function realIo(): Io {
+  const abort = new AbortController();
+  for (const name of ["SIGINT", "SIGTERM"] as const) {
+    process.on(name, () => {
+      if (abort.signal.aborted) process.exit(EXIT.interrupted);
+      abort.abort(new UserError("VL_CANCELLED", { what: "interrupted", hint: "run the command again" }));
+    });
+  }
+  // `vastlane status | head` is no fault.
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code === "EPIPE") process.exit(EXIT.done);
+      throw error;
+    });
+  }
+  return {
+    stdout: (text) => void process.stdout.write(text),
+    stderr: (text) => void process.stderr.write(text),
+    isTTY: process.stdout.isTTY === true && !process.env.CI,
+    env: process.env,
+    cwd: process.cwd(),
+    signal: abort.signal,
+    clock: systemClock,
+  };
+}
+
+/** Runs this process's own command line; called here, or by bin/vastlane.mjs. */
+export async function start(): Promise<void> {
+  process.exitCode = await main(process.argv.slice(2), realIo());
+}
+
+if (import.meta.main) await start();

@@ -1,0 +1,148 @@
+/**
+ * What `up`, `destroy`, `refresh` and `preview` have in common: the stack, its recovery after a kill, one run of the
+ * engine, and its failures in our words.
+ */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { parse } from "yaml";
+import { UserError } from "../common/errors.ts";
+import { parseConfig, type StackConfig } from "../infra/config.ts";
+import { endOrphans } from "../infra/engine-process.ts";
+import { findProjectRoot, stateFolder } from "../infra/project.ts";
+import { operationLog } from "../infra/vast/handler-context.ts";
+import type { Io } from "./command.ts";
+import { describeHolder, type Engine, ensureLocalStack, pulumiEnv, recoverLock, resolveEngine } from "./engine.ts";
+import { type EngineResult, runEngine } from "./engine-run.ts";
+
+export interface Operation {
+  root: string;
+  stateDir: string;
+  stack: string;
+  config: StackConfig;
+  engine: Engine;
+  env: Record<string, string>;
+  io: Io;
+}
+
+/** The stack that a command without --stack means. */
+export function defaultStack(env: Io["env"]): string {
+  return env.VASTLANE_STACK ?? env.PULUMI_STACK ?? "local";
+}
+
+/** The stack's configuration as its file says. @throws UserError VL_BAD_CONFIG, VL_NOT_FOUND */
+export function readStackConfig(root: string, stack: string): StackConfig {
+  const file = `Pulumi.${stack}.yaml`;
+  let text: string;
+  try {
+    text = readFileSync(join(root, file), "utf8");
+  } catch (cause) {
+    throw new UserError("VL_NOT_FOUND", {
+      what: `there is no stack ${stack}`,
+      why: `${file} does not exist in ${root}`,
+      hint: "copy Pulumi.dev.yaml to it, or name another stack with --stack",
+      cause,
+    });
+  }
+  let document: { config?: Record<string, unknown> } | null;
+  try {
+    document = parse(text);
+  } catch (cause) {
+    throw new UserError("VL_BAD_CONFIG", {
+      what: `${file} is not valid YAML`,
+      why: String((cause as Error).message),
+      cause,
+    });
+  }
+  const entries = Object.entries(document?.config ?? {});
+  const ours = entries
+    .filter(([key]) => key.startsWith("vastlane:"))
+    .map(([key, value]) => [key.slice("vastlane:".length), value]);
+  return parseConfig(Object.fromEntries(ours), file);
+}
+
+/**
+ * Everything that must be true before the engine may run: the configuration is right, the engine is there, nobody
+ * else holds the stack, and nothing of a killed run is left that could still rent.
+ */
+export async function openOperation(stack: string, io: Io): Promise<Operation> {
+  const root = findProjectRoot(io.cwd);
+  const config = readStackConfig(root, stack);
+  const options = { env: io.env, root };
+  const [engine, orphans] = await Promise.all([
+    resolveEngine({ ...options, log: (line) => io.stderr(`${line}\n`), signal: io.signal }),
+    endOrphans(root),
+  ]);
+  if (orphans > 0) io.stderr(`ended ${orphans} process(es) that a killed Pulumi run had left\n`);
+  for (const holder of await recoverLock(stack, options)) {
+    io.stderr(`removed the lock of a killed Pulumi run: ${describeHolder(holder, io.clock)}\n`);
+  }
+  if (config.market === "emulator") await ensureLocalStack({ ...options, stack });
+  return { root, stateDir: stateFolder(root), stack, config, engine, env: pulumiEnv(stack, options), io };
+}
+
+/** Runs `pulumi VERB` and prints progress to stderr. @throws UserError VL_PULUMI_FAILED, VL_CANCELLED or the provider's own. */
+export async function operate(
+  operation: Operation,
+  args: string[],
+  onProgress = defaultProgress(operation.io),
+): Promise<EngineResult> {
+  const { stack, io, root, env, engine } = operation;
+  const logFile = operationLog(operation.stateDir, stack);
+  const run = (verbAndFlags: string[]) =>
+    runEngine({
+      program: engine.path,
+      args: [...verbAndFlags, "--stack", stack],
+      env,
+      cwd: root,
+      logFile,
+      io,
+      onProgress,
+    });
+  const result = await run(args);
+  // Half-done creates of a killed run: what they rented was adopted or swept by label, so the note in the state goes.
+  if (result.hasPendingOperations && result.code === 0 && args[0] !== "preview") {
+    await run(["refresh", "--yes", "--skip-preview", "--clear-pending-creates"]);
+  }
+  if (result.isInterrupted) {
+    throw new UserError("VL_CANCELLED", {
+      what: `${args[0]} was interrupted`,
+      why: "what was rented so far is recorded and bills",
+      hint: `\`vastlane up --stack ${stack}\` goes on, \`vastlane destroy --stack ${stack}\` ends it`,
+    });
+  }
+  if (result.code !== 0) throw failureOf(result, args[0] ?? "pulumi");
+  return result;
+}
+
+function defaultProgress(io: Io): (line: string) => void {
+  return (line) => io.stderr(`  ${line}\n`);
+}
+
+/** Our own error, where the engine carries one, else what the engine said. */
+function failureOf(result: EngineResult, verb: string): UserError {
+  const errors = result.errors.filter((text) => !/^update failed|^\s*$/.test(text));
+  const ours = errors.map(parseOurs).find((error) => error !== undefined);
+  if (ours) return ours;
+  const said = errors.length > 0 ? errors : [result.output.trim().split("\n").slice(-15).join("\n")];
+  return new UserError("VL_PULUMI_FAILED", {
+    what: `pulumi ${verb} failed`,
+    why: said.map((text) => `\n${indent(text)}`).join(""),
+    hint: "run the command again; nothing is rented twice",
+  });
+}
+
+/** Reads the text of a UserError back out of an engine message. */
+export function parseOurs(text: string): UserError | undefined {
+  const start = text.search(/\bVL_[A-Z_]+: /);
+  if (start < 0) return undefined;
+  const [, code = "", rest = ""] = /^(VL_[A-Z_]+): ([\s\S]*)$/.exec(text.slice(start)) ?? [];
+  const [, what = rest, why, hint] =
+    /^([\s\S]*?)(?:\n {2}why: ([\s\S]*?))?(?:\n {2}do: {2}([\s\S]*?))?$/.exec(rest.trim()) ?? [];
+  return new UserError(code as UserError["code"], {
+    what: what.trim(),
+    ...(why && { why: why.replaceAll("\n       ", "\n") }),
+    ...(hint && { hint: hint.split("\n")[0] ?? hint }),
+  });
+}
+
+const indent = (text: string) => text.replace(/^/gm, "    ");

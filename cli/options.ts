@@ -1,0 +1,34 @@
+/** Flags of a command, parsed one way for all of them. */
+import { type ParseArgsOptionsConfig, parseArgs } from "node:util";
+import { messageOf, UserError } from "../common/errors.ts";
+import { nearest } from "../common/nearest.ts";
+
+type Values<O extends ParseArgsOptionsConfig> = ReturnType<typeof parseArgs<{ options: O; allowPositionals: true }>>;
+
+/**
+ * Parses flags strictly; `names` are the positional arguments, by name, all optional here.
+ * @throws UserError VL_USAGE with the nearest flag
+ */
+export function readOptions<const O extends ParseArgsOptionsConfig>(
+  command: string,
+  args: readonly string[],
+  options: O,
+  names: readonly string[] = [],
+): Values<O> {
+  const fail = (what: string, why?: string): never => {
+    throw new UserError("VL_USAGE", { what, ...(why && { why }), hint: `see \`vastlane ${command} --help\`` });
+  };
+  let parsed: Values<O>;
+  try {
+    parsed = parseArgs({ args: [...args], options, allowPositionals: true }) as Values<O>;
+  } catch (error) {
+    const unknown = /Unknown option '(--?[^']+)'/.exec(messageOf(error))?.[1];
+    if (unknown === undefined) return fail(messageOf(error).split("\n")[0] ?? "the arguments are wrong");
+    const known = Object.keys(options).map((name) => `--${name}`);
+    const near = nearest(unknown, known);
+    return fail(`${command} has no flag ${unknown}`, near ? `did you mean ${near}?` : `its flags: ${known.join(", ")}`);
+  }
+  if (parsed.positionals.length > names.length)
+    fail(`${command} does not take the argument ${parsed.positionals[names.length]}`);
+  return parsed;
+}
