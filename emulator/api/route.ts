@@ -70,6 +70,20 @@ export interface Reply {
   headers?: Record<string, string>;
 }
 
+type Access = Pick<Route, "scope" | "call">;
+type Limits = Pick<Route, "threshold" | "forInstanceKey">;
+type Make = (path: string, access: Access, name: string, handler: Route["handler"], limits?: Limits) => Route;
+
+const make =
+  (method: Method): Make =>
+  (path, access, name, handler, limits = {}) => ({ method, path, ...access, name, handler, ...limits });
+
+/** One line of a route table each. */
+export const get = make("GET");
+export const post = make("POST");
+export const put = make("PUT");
+export const del = make("DELETE");
+
 export const ok = (json: unknown): Reply => ({ status: 200, json });
 
 /** An answer of the market that says no. */

@@ -36,10 +36,10 @@ const dgx = [4, 4] as const;
 export const GPU_MODELS: readonly GpuModel[] = [
   { name: "RTX 3060", ramMB: 12288, memoryBandwidth: 331.7, maxPowerW: 170, computeCap: 860, tflops: 12.7, dlperf: 12.9, price: [0.05, 0.09], nvlink: 0, pciGen: 4, machines: [one, one, pair, quad] },
   { name: "RTX 3080", ramMB: 10240, memoryBandwidth: 711.0, maxPowerW: 320, computeCap: 860, tflops: 29.8, dlperf: 26.4, price: [0.08, 0.13], nvlink: 0, pciGen: 4, machines: [one, pair] },
-  { name: "RTX 3090", ramMB: 24576, memoryBandwidth: 836.4, maxPowerW: 350, computeCap: 860, tflops: 35.6, dlperf: 33.2, price: [0.14, 0.24], nvlink: 0, pciGen: 4, machines: [one, one, one, pair, pair, quad, quad, octo, whole4] },
+  { name: "RTX 3090", ramMB: 24576, memoryBandwidth: 836.4, maxPowerW: 350, computeCap: 860, tflops: 35.6, dlperf: 33.2, price: [0.14, 0.24], nvlink: 0, pciGen: 4, machines: [one, one, one, pair, pair, pair, quad, quad, octo, whole4] },
   { name: "RTX 4070S Ti", ramMB: 16376, memoryBandwidth: 617.5, maxPowerW: 285, computeCap: 890, tflops: 44.1, dlperf: 42.0, price: [0.12, 0.18], nvlink: 0, pciGen: 4, machines: [one, pair] },
   { name: "RTX 4080", ramMB: 16376, memoryBandwidth: 655.0, maxPowerW: 320, computeCap: 890, tflops: 48.7, dlperf: 47.5, price: [0.16, 0.24], nvlink: 0, pciGen: 4, machines: [one, one] },
-  { name: "RTX 4090", ramMB: 24564, memoryBandwidth: 912.1, maxPowerW: 450, computeCap: 890, tflops: 82.6, dlperf: 98.4, price: [0.27, 0.42], nvlink: 0, pciGen: 4, machines: [one, one, one, pair, pair, quad, quad, octo, octo, whole8] },
+  { name: "RTX 4090", ramMB: 24564, memoryBandwidth: 912.1, maxPowerW: 450, computeCap: 890, tflops: 82.6, dlperf: 98.4, price: [0.27, 0.42], nvlink: 0, pciGen: 4, machines: [one, one, one, one, pair, pair, pair, quad, quad, octo, octo, whole8] },
   { name: "RTX 5090", ramMB: 32607, memoryBandwidth: 1512.3, maxPowerW: 575, computeCap: 1200, tflops: 104.8, dlperf: 152.0, price: [0.42, 0.69], nvlink: 0, pciGen: 5, machines: [one, one, pair, quad, whole8] },
   { name: "RTX A4000", ramMB: 16376, memoryBandwidth: 386.0, maxPowerW: 140, computeCap: 860, tflops: 19.2, dlperf: 18.0, price: [0.08, 0.13], nvlink: 0, pciGen: 4, machines: [one, one, quad] },
   { name: "RTX A5000", ramMB: 24564, memoryBandwidth: 659.3, maxPowerW: 230, computeCap: 860, tflops: 27.8, dlperf: 26.1, price: [0.16, 0.25], nvlink: 0, pciGen: 4, machines: [one, pair, quad] },

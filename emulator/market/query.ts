@@ -36,7 +36,7 @@ export function matches(row: Row, filter: Filter): boolean {
     }
     for (const [operator, wanted] of Object.entries(conditions)) {
       if (!OPERATORS.includes(operator)) throw new QueryError(`unknown operator ${operator} for ${field}`);
-      if (!holds(valueOf(row, field), operator, wanted, field)) return false;
+      if (!holds(columnOf(row, field), operator, wanted, field)) return false;
     }
   }
   return true;
@@ -46,7 +46,7 @@ export function matches(row: Row, filter: Filter): boolean {
 export function sortRows<T extends Row>(rows: T[], order: readonly (readonly [string, string])[]): T[] {
   return [...rows].sort((a, b) => {
     for (const [column, direction] of order) {
-      const result = compareForOrder(valueOf(a, column), valueOf(b, column), direction === "desc");
+      const result = compareForOrder(columnOf(a, column), columnOf(b, column), direction === "desc");
       if (result !== 0) return result;
     }
     return 0;
@@ -69,7 +69,7 @@ export function driverNumber(version: string): number {
   return major * 1_000_000 + minor * 1000 + patch;
 }
 
-function valueOf(row: Row, field: string): unknown {
+function columnOf(row: Row, field: string): unknown {
   const column = COLUMN_OF[field] ?? field;
   const value = row[column] ?? row[field] ?? null;
   if (field === "verified") return value === "verified";

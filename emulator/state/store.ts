@@ -68,8 +68,10 @@ export function openStore(home: string): Store {
   takeSnapshot();
 
   function mapOf(name: string): Map<string, unknown> {
-    let map = tables.get(name);
-    if (!map) tables.set(name, (map = new Map()));
+    const known = tables.get(name);
+    if (known) return known;
+    const map = new Map<string, unknown>();
+    tables.set(name, map);
     return map;
   }
 
@@ -83,9 +85,8 @@ export function openStore(home: string): Store {
   }
 
   function mark(name: string, id: string): void {
-    let ids = dirty.get(name);
-    if (!ids) dirty.set(name, (ids = new Set()));
-    ids.add(id);
+    const ids = dirty.get(name) ?? new Set();
+    dirty.set(name, ids.add(id));
   }
 
   return {
@@ -109,11 +110,10 @@ export function openStore(home: string): Store {
       if (wal === undefined) throw new Error("the store is closed");
       const line: WalLine = { n: n + 1, put: {}, del: {}, journal: journal.number(entries) };
       for (const [name, ids] of dirty) {
-        for (const id of ids) {
-          const record = mapOf(name).get(id);
-          if (record === undefined) (line.del[name] ??= []).push(id);
-          else (line.put[name] ??= {})[id] = record;
-        }
+        const records = mapOf(name);
+        const kept = [...ids].filter((id) => records.has(id));
+        line.put[name] = Object.fromEntries(kept.map((id) => [id, records.get(id)]));
+        line.del[name] = [...ids].filter((id) => !records.has(id));
       }
       const text = `${JSON.stringify(line)}\n`;
       writeSync(wal, text);

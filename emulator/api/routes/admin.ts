@@ -8,32 +8,26 @@ import { DOCKER_ERROR } from "../../market/rent.ts";
 import { playStep, settle } from "../../market/settle.ts";
 import { createAccount, slotOf, slotRecord, type World } from "../../market/world.ts";
 import type { ContractRecord } from "../../state/records.ts";
-import { ApiError, type Call, ok, type Reply, type Route } from "../route.ts";
+import { ApiError, type Call, del, get, ok, post, type Reply, type Route } from "../route.ts";
 
-const base = { scope: "open", call: "other" } as const;
+const admin = { scope: "open", call: "other" } as const;
 
 /** Open here: the server lets only the key of the market's first account come this far. */
 export function adminRoutes(): Route[] {
   return [
-    { ...base, method: "GET", path: "/_emulator/status/", name: "emulator.status", handler: status },
-    { ...base, method: "GET", path: "/_emulator/journal/", name: "emulator.journal", handler: journal },
-    { ...base, method: "GET", path: "/_emulator/contracts/", name: "emulator.contracts", handler: contracts },
-    { ...base, method: "POST", path: "/_emulator/preempt/", name: "emulator.preempt", handler: preempt },
-    { ...base, method: "POST", path: "/_emulator/outbid/", name: "emulator.outbid", handler: outbid },
-    { ...base, method: "POST", path: "/_emulator/offline/", name: "emulator.offline", handler: offline },
-    { ...base, method: "POST", path: "/_emulator/fault/", name: "emulator.fault", handler: addFault },
-    { ...base, method: "DELETE", path: "/_emulator/fault/", name: "emulator.fault.clear", handler: clearFaults },
-    {
-      ...base,
-      method: "GET",
-      path: "/_emulator/fault/",
-      name: "emulator.fault.list",
-      handler: ({ world }) => ok({ faults: world.faults.list(), kinds: FAULT_KINDS }),
-    },
-    { ...base, method: "POST", path: "/_emulator/clock/", name: "emulator.clock", handler: moveClock },
-    { ...base, method: "POST", path: "/_emulator/credit/", name: "emulator.credit", handler: setCredit },
-    { ...base, method: "POST", path: "/_emulator/account/", name: "emulator.account", handler: addAccount },
-    { ...base, method: "POST", path: "/_emulator/stop/", name: "emulator.stop", handler: () => ok({ success: true }) },
+    get("/_emulator/status/", admin, "emulator.status", status),
+    get("/_emulator/journal/", admin, "emulator.journal", journal),
+    get("/_emulator/contracts/", admin, "emulator.contracts", contracts),
+    post("/_emulator/preempt/", admin, "emulator.preempt", preempt),
+    post("/_emulator/outbid/", admin, "emulator.outbid", outbid),
+    post("/_emulator/offline/", admin, "emulator.offline", offline),
+    post("/_emulator/fault/", admin, "emulator.fault", addFault),
+    del("/_emulator/fault/", admin, "emulator.fault.clear", clearFaults),
+    get("/_emulator/fault/", admin, "emulator.fault.list", listFaults),
+    post("/_emulator/clock/", admin, "emulator.clock", moveClock),
+    post("/_emulator/credit/", admin, "emulator.credit", setCredit),
+    post("/_emulator/account/", admin, "emulator.account", addAccount),
+    post("/_emulator/stop/", admin, "emulator.stop", () => ok({ success: true })),
   ];
 }
 
@@ -183,6 +177,10 @@ function clearFaults(call: Call): Reply {
     world.poke(contract.id);
   }
   return ok({ success: true, removed: world.faults.clear(kind) });
+}
+
+function listFaults({ world }: Call): Reply {
+  return ok({ faults: world.faults.list(), kinds: FAULT_KINDS });
 }
 
 function moveClock(call: Call): Reply {

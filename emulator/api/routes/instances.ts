@@ -2,65 +2,19 @@
 import { type Filter, matches, type Row } from "../../market/query.ts";
 import { instanceRow, visibleContracts } from "../instance-row.ts";
 import { limitOf, type Order, pageOf, selectColumns } from "../paging.ts";
-import { ApiError, type Call, idParam, jsonParam, ok, type Reply, type Route } from "../route.ts";
+import { ApiError, type Call, get, idParam, jsonParam, ok, type Reply, type Route } from "../route.ts";
+
+const list_ = { scope: "instance_read", call: "list" } as const;
+const read = { scope: "instance_read", call: "read" } as const;
+const other = { scope: "instance_read", call: "other" } as const;
 
 export const instanceRoutes: Route[] = [
-  {
-    method: "GET",
-    path: "/api/v1/instances/",
-    scope: "instance_read",
-    call: "list",
-    name: "api.instances.list",
-    threshold: 1,
-    handler: list,
-  },
-  {
-    method: "GET",
-    path: "/api/v0/instances/",
-    scope: "instance_read",
-    call: "list",
-    name: "api.instances.list_v0",
-    threshold: 1,
-    handler: listV0,
-  },
-  {
-    method: "GET",
-    path: "/api/v0/instances/filters/",
-    scope: "instance_read",
-    call: "other",
-    name: "api.instances.filters",
-    handler: filters,
-  },
-  {
-    method: "GET",
-    path: "/api/v0/instances/count/",
-    scope: "instance_read",
-    call: "other",
-    name: "api.instances.count",
-    handler: (call) => ok({ success: true, count: rowsOf(call).length }),
-  },
-  {
-    method: "GET",
-    path: "/api/v1/instances/lite/",
-    scope: "instance_read",
-    call: "other",
-    name: "api.instances.lite",
-    handler: (call) =>
-      ok({
-        success: true,
-        instances: rowsOf(call).map(({ id, label, actual_status }) => ({ id, label, actual_status })),
-      }),
-  },
-  {
-    method: "GET",
-    path: "/api/v0/instances/:id/",
-    scope: "instance_read",
-    call: "read",
-    name: "api.instance.show",
-    threshold: 2,
-    forInstanceKey: true,
-    handler: show,
-  },
+  get("/api/v1/instances/", list_, "api.instances.list", list, { threshold: 1 }),
+  get("/api/v0/instances/", list_, "api.instances.list_v0", listV0, { threshold: 1 }),
+  get("/api/v0/instances/filters/", other, "api.instances.filters", filters),
+  get("/api/v0/instances/count/", other, "api.instances.count", count),
+  get("/api/v1/instances/lite/", other, "api.instances.lite", lite),
+  get("/api/v0/instances/:id/", read, "api.instance.show", show, { threshold: 2, forInstanceKey: true }),
 ];
 
 const PAGE = 25;
@@ -112,6 +66,17 @@ function filters(call: Call): Reply {
     gpu_name,
   }));
   return ok({ filters: [...new Map(rows.map((row) => [JSON.stringify(row), row])).values()] });
+}
+
+function count(call: Call): Reply {
+  return ok({ success: true, count: rowsOf(call).length });
+}
+
+function lite(call: Call): Reply {
+  return ok({
+    success: true,
+    instances: rowsOf(call).map(({ id, label, actual_status }) => ({ id, label, actual_status })),
+  });
 }
 
 function rowsOf(call: Call): Row[] {

@@ -9,118 +9,27 @@ import { bidOf, envOf, labelOf } from "../../market/rent-request.ts";
 import { slotOf } from "../../market/world.ts";
 import type { ContractRecord } from "../../state/records.ts";
 import { instanceRow } from "../instance-row.ts";
-import { ApiError, type Call, idParam, ok, type Reply, type Route } from "../route.ts";
+import { ApiError, type Call, del, get, idParam, ok, put, type Reply, type Route } from "../route.ts";
 
-const write = { scope: "instance_write", call: "state" } as const;
+const state = { scope: "instance_write", call: "state" } as const;
+const destroy_ = { scope: "instance_write", call: "destroy" } as const;
+const bid = { scope: "instance_write", call: "bid" } as const;
+const look = { scope: "instance_read", call: "other" } as const;
 
 export const manageRoutes: Route[] = [
-  {
-    ...write,
-    method: "PUT",
-    path: "/api/v0/instances/:id/",
-    name: "api.instance.update",
-    threshold: 1,
-    forInstanceKey: true,
-    handler: (call) => change(call, contractOf(call, idParam(call))),
-  },
-  {
-    ...write,
-    method: "PUT",
-    path: "/api/v0/instances/",
-    name: "api.instances.update",
-    threshold: 1,
-    handler: changeMany,
-  },
-  {
-    ...write,
-    method: "DELETE",
-    path: "/api/v0/instances/:id/",
-    call: "destroy",
-    name: "api.instance.destroy",
-    threshold: 3,
-    forInstanceKey: true,
-    handler: destroyOne,
-  },
-  {
-    ...write,
-    method: "DELETE",
-    path: "/api/v0/instances/",
-    call: "destroy",
-    name: "api.instances.destroy",
-    threshold: 3,
-    handler: destroyMany,
-  },
-  {
-    ...write,
-    method: "PUT",
-    path: "/api/v0/instances/reboot/:id/",
-    name: "api.instance.reboot",
-    threshold: 1,
-    handler: (call) => restart(call, "reboot"),
-  },
-  {
-    ...write,
-    method: "PUT",
-    path: "/api/v0/instances/recycle/:id/",
-    name: "api.instance.recycle",
-    threshold: 1,
-    handler: (call) => restart(call, "recycle"),
-  },
-  {
-    ...write,
-    method: "PUT",
-    path: "/api/v0/instances/bid_price/:id/",
-    call: "bid",
-    name: "api.instance.bid_price",
-    threshold: 5.5,
-    handler: changeBid,
-  },
-  {
-    ...write,
-    method: "PUT",
-    path: "/api/v0/instances/prepay/:id/",
-    name: "api.instance.prepay",
-    threshold: 2,
-    handler: prepay,
-  },
-  {
-    ...write,
-    method: "PUT",
-    path: "/api/v0/instances/update_template/:id/",
-    name: "api.instance.update_template",
-    handler: updateTemplate,
-  },
-  {
-    method: "GET",
-    path: "/api/v0/instances/balance/:id/",
-    scope: "instance_read",
-    call: "other",
-    name: "api.instance.balance",
-    threshold: 3,
-    handler: balance,
-  },
-  {
-    method: "GET",
-    path: "/api/v0/instances/pending-price-increases/",
-    scope: "instance_read",
-    call: "other",
-    name: "api.price_increases",
-    handler: () => ok({ success: true, count: 0, truncated: false, pending_price_increases: [] }),
-  },
-  {
-    ...write,
-    method: "PUT",
-    path: "/api/v0/instances/accept-price-increase/",
-    name: "api.price_increase.accept",
-    handler: noIncrease,
-  },
-  {
-    ...write,
-    method: "PUT",
-    path: "/api/v0/instances/reject-price-increase/",
-    name: "api.price_increase.reject",
-    handler: noIncrease,
-  },
+  put("/api/v0/instances/:id/", state, "api.instance.update", changeOne, { threshold: 1, forInstanceKey: true }),
+  put("/api/v0/instances/", state, "api.instances.update", changeMany, { threshold: 1 }),
+  del("/api/v0/instances/:id/", destroy_, "api.instance.destroy", destroyOne, { threshold: 3, forInstanceKey: true }),
+  del("/api/v0/instances/", destroy_, "api.instances.destroy", destroyMany, { threshold: 3 }),
+  put("/api/v0/instances/reboot/:id/", state, "api.instance.reboot", reboot, { threshold: 1 }),
+  put("/api/v0/instances/recycle/:id/", state, "api.instance.recycle", recycle, { threshold: 1 }),
+  put("/api/v0/instances/bid_price/:id/", bid, "api.instance.bid_price", changeBid, { threshold: 5.5 }),
+  put("/api/v0/instances/prepay/:id/", state, "api.instance.prepay", prepay, { threshold: 2 }),
+  put("/api/v0/instances/update_template/:id/", state, "api.instance.update_template", updateTemplate),
+  get("/api/v0/instances/balance/:id/", look, "api.instance.balance", balance, { threshold: 3 }),
+  get("/api/v0/instances/pending-price-increases/", look, "api.price_increases", noIncreases),
+  put("/api/v0/instances/accept-price-increase/", state, "api.price_increase.accept", noSuchIncrease),
+  put("/api/v0/instances/reject-price-increase/", state, "api.price_increase.reject", noSuchIncrease),
 ];
 
 const MAX_BID_PER_GPU = 32;
@@ -133,6 +42,10 @@ export function contractOf(call: Call, id: number): ContractRecord {
   if (contract.accountId !== call.account.id)
     throw new ApiError(403, "not_authorized", `error 403: instance ${id} is not your own`);
   return contract;
+}
+
+function changeOne(call: Call): Reply {
+  return change(call, contractOf(call, idParam(call)));
 }
 
 function change(call: Call, contract: ContractRecord): Reply {
@@ -212,6 +125,15 @@ function destroy(call: Call, contract: ContractRecord): void {
   contest(world, contract.slot, t);
 }
 
+function reboot(call: Call): Reply {
+  return restart(call, "reboot");
+}
+
+/** The container is made anew: its disk is lost, the GPUs are kept. */
+function recycle(call: Call): Reply {
+  return restart(call, "recycle");
+}
+
 function restart(call: Call, event: "reboot" | "recycle"): Reply {
   const contract = contractOf(call, idParam(call));
   const isDone = fire(call.world, contract, event, call.t, { kind: event });
@@ -266,6 +188,10 @@ function balance(call: Call): Reply {
   return ok({ success: true, refundable_deposit: 0, total_discount: 0, discount_months: 0 });
 }
 
-function noIncrease(): Reply {
+function noIncreases(): Reply {
+  return ok({ success: true, count: 0, truncated: false, pending_price_increases: [] });
+}
+
+function noSuchIncrease(): Reply {
   throw new ApiError(404, "no_pending_price_increase", "error 404: no pending price increase");
 }

@@ -5,49 +5,16 @@ import { listingsFor } from "../../market/listing.ts";
 import { type OfferQuery, offerRow } from "../../market/offer-row.ts";
 import { type Filter, matches, QueryError, type Row, sortRows } from "../../market/query.ts";
 import type { World } from "../../market/world.ts";
-import { type Call, jsonParam, ok, type Reply, type Route } from "../route.ts";
+import { type Call, get, jsonParam, ok, post, put, type Reply, type Route } from "../route.ts";
+
+const search_ = { scope: "misc", call: "search" } as const;
 
 export const offerRoutes: Route[] = [
-  {
-    method: "POST",
-    path: "/api/v0/bundles/",
-    scope: "misc",
-    call: "search",
-    name: "api.bundles",
-    handler: (call) => search(call, call.body),
-  },
-  {
-    method: "GET",
-    path: "/api/v0/bundles/",
-    scope: "misc",
-    call: "search",
-    name: "api.bundles",
-    handler: (call) => search(call, jsonParam(call, "q", {})),
-  },
-  {
-    method: "PUT",
-    path: "/api/v0/search/asks/",
-    scope: "misc",
-    call: "search",
-    name: "api.search.asks",
-    handler: searchAsks,
-  },
-  {
-    method: "GET",
-    path: "/api/v0/search/asks/",
-    scope: "misc",
-    call: "search",
-    name: "api.search.asks",
-    handler: (call) => search(call, jsonParam(call, "q", {})),
-  },
-  {
-    method: "GET",
-    path: "/api/v0/gpu_names/unique/",
-    scope: "open",
-    call: "other",
-    name: "api.gpu_names",
-    handler: gpuNames,
-  },
+  post("/api/v0/bundles/", search_, "api.bundles", (call) => search(call, call.body)),
+  get("/api/v0/bundles/", search_, "api.bundles", (call) => search(call, jsonParam(call, "q", {}))),
+  put("/api/v0/search/asks/", search_, "api.search.asks", searchAsks),
+  get("/api/v0/search/asks/", search_, "api.search.asks", (call) => search(call, jsonParam(call, "q", {}))),
+  get("/api/v0/gpu_names/unique/", { scope: "open", call: "other" }, "api.gpu_names", gpuNames),
 ];
 
 /** The market gives no more than this, whatever `limit` says. */

@@ -3,37 +3,15 @@
 import { type Refusal, rent } from "../../market/rent.ts";
 import { parseRentRequest } from "../../market/rent-request.ts";
 import type { ContractRecord } from "../../state/records.ts";
-import { ApiError, type Call, idParam, ok, type Reply, type Route } from "../route.ts";
+import { ApiError, type Call, idParam, ok, post, put, type Reply, type Route } from "../route.ts";
 import { findOffers } from "./offers.ts";
 
+const rent_ = { scope: "instance_write", call: "create" } as const;
+
 export const rentRoutes: Route[] = [
-  {
-    method: "PUT",
-    path: "/api/v0/asks/:id/",
-    scope: "instance_write",
-    call: "create",
-    name: "api.asks.create",
-    threshold: 4.5,
-    handler: create,
-  },
-  {
-    method: "POST",
-    path: "/api/v0/asks/bulk/",
-    scope: "instance_write",
-    call: "create",
-    name: "api.asks.bulk",
-    threshold: 4.5,
-    handler: createBulk,
-  },
-  {
-    method: "PUT",
-    path: "/api/v0/launch_instance/",
-    scope: "misc",
-    call: "create",
-    name: "api.launch_instance",
-    threshold: 5,
-    handler: launch,
-  },
+  put("/api/v0/asks/:id/", rent_, "api.asks.create", create, { threshold: 4.5 }),
+  post("/api/v0/asks/bulk/", rent_, "api.asks.bulk", createBulk, { threshold: 4.5 }),
+  put("/api/v0/launch_instance/", { scope: "misc", call: "create" }, "api.launch_instance", launch, { threshold: 5 }),
 ];
 
 function create(call: Call): Reply {

@@ -2,62 +2,22 @@
 
 import type { World } from "../../market/world.ts";
 import type { SshKeyRecord } from "../../state/records.ts";
-import { ApiError, type Call, idParam, ok, type Reply, type Route } from "../route.ts";
+import { ApiError, type Call, del, get, idParam, ok, post, put, type Reply, type Route } from "../route.ts";
 import { contractOf } from "./manage.ts";
 
+const readKeys = { scope: "user_read", call: "ssh" } as const;
+const writeKeys = { scope: "user_write", call: "ssh" } as const;
+const readAttached = { scope: "instance_read", call: "ssh" } as const;
+const writeAttached = { scope: "instance_write", call: "ssh" } as const;
+
 export const sshKeyRoutes: Route[] = [
-  { method: "GET", path: "/api/v0/ssh/", scope: "user_read", call: "ssh", name: "api.ssh.list", handler: list },
-  {
-    method: "POST",
-    path: "/api/v0/ssh/",
-    scope: "user_write",
-    call: "ssh",
-    name: "api.ssh.create",
-    threshold: 1,
-    handler: create,
-  },
-  {
-    method: "PUT",
-    path: "/api/v0/ssh/:id/",
-    scope: "user_write",
-    call: "ssh",
-    name: "api.ssh.update",
-    threshold: 1,
-    handler: update,
-  },
-  {
-    method: "DELETE",
-    path: "/api/v0/ssh/:id/",
-    scope: "user_write",
-    call: "ssh",
-    name: "api.ssh.delete",
-    handler: remove,
-  },
-  {
-    method: "GET",
-    path: "/api/v0/instances/:id/ssh/",
-    scope: "instance_read",
-    call: "ssh",
-    name: "api.instance.ssh.list",
-    handler: listAttached,
-  },
-  {
-    method: "POST",
-    path: "/api/v0/instances/:id/ssh/",
-    scope: "instance_write",
-    call: "ssh",
-    name: "api.instance.ssh.attach",
-    handler: attach,
-  },
-  {
-    method: "DELETE",
-    path: "/api/v0/instances/:id/ssh/:keyId/",
-    scope: "instance_write",
-    call: "ssh",
-    name: "api.instance.ssh.detach",
-    threshold: 2,
-    handler: detach,
-  },
+  get("/api/v0/ssh/", readKeys, "api.ssh.list", list),
+  post("/api/v0/ssh/", writeKeys, "api.ssh.create", create, { threshold: 1 }),
+  put("/api/v0/ssh/:id/", writeKeys, "api.ssh.update", update, { threshold: 1 }),
+  del("/api/v0/ssh/:id/", writeKeys, "api.ssh.delete", remove),
+  get("/api/v0/instances/:id/ssh/", readAttached, "api.instance.ssh.list", listAttached),
+  post("/api/v0/instances/:id/ssh/", writeAttached, "api.instance.ssh.attach", attach),
+  del("/api/v0/instances/:id/ssh/:keyId/", writeAttached, "api.instance.ssh.detach", detach, { threshold: 2 }),
 ];
 
 function list(call: Call): Reply {
