@@ -1,0 +1,30 @@
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { buildAgent } from "../../../../runtime/agent/build.ts";
+
+function temporary(): string {
+  const dir = mkdtempSync(join(tmpdir(), "vastlane-build-"));
+  onTestFinished(() => rmSync(dir, { recursive: true }));
+  return dir;
+}
+
+test("builds the same small bundle each time, which needs nothing but Node and knows no path of this machine", async () => {
+  const [first, second] = await Promise.all([buildAgent(temporary()), buildAgent(temporary())]);
+  expect(second.sha256).toBe(first.sha256);
+  expect(first.code.length).toBeLessThan(64 * 1024);
+  expect(first.code).not.toContain(process.cwd());
+  const imported = [...first.code.matchAll(/from "([^"]+)"/g)].map((match) => match[1]);
+  expect(imported.filter((name) => !name?.startsWith("node:"))).toEqual([]);
+});
+
+test("keeps the build while nothing changes, and mends a damaged one", async () => {
+  const dir = temporary();
+  const { path, sha256 } = await buildAgent(dir);
+  const built = statSync(path).mtimeMs;
+  await buildAgent(dir);
+  expect(statSync(path).mtimeMs).toBe(built);
+  writeFileSync(path, "damaged");
+  expect((await buildAgent(dir)).sha256).toBe(sha256);
+});
