@@ -1,8 +1,11 @@
 /**
  * `npm run check`: types (tsc), lint and format (biome), import rules (dependency-cruiser). One line when all is clean,
- * else what each has to say. Needs set-up to have run.
+ * else what each has to say.
  */
-import { runNode } from "./run.mjs";
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { projectNode, root, runNode } from "./run.mjs";
 
 const FOLDERS = ["common", "infra", "runtime", "emulator", "cli", "experiments", "test", "bench", "scripts", "bin"];
 
@@ -19,6 +22,11 @@ const TOOLS = [
     args: ["--config", ".dependency-cruiser.cjs", "--output-type", "err", ...FOLDERS],
   },
 ];
+
+if (!existsSync(projectNode)) {
+  const args = [join(root, "scripts", "setup.mjs"), "--engine-optional"];
+  if (spawnSync(process.execPath, args, { stdio: "inherit" }).status !== 0) process.exit(1);
+}
 
 const start = Date.now();
 const results = await Promise.all(TOOLS.map(async (tool) => ({ ...tool, ...(await runNode(tool.file, tool.args)) })));

@@ -73,7 +73,7 @@ function count(modules: readonly TestModule[]) {
     for (const test of module.children.allTests()) {
       const result = test.result();
       if (result.state === "passed") sum.passed++;
-      else if (result.state === "skipped") sum.skipped.push({ name: nameOf(test), reason: result.note || "no reason" });
+      else if (result.state === "skipped") sum.skipped.push(skipOf(test, result.note));
       else failedTests++; // also one that was still running when the run was cut short
     }
     sum.failed += failedTests;
@@ -82,6 +82,8 @@ function count(modules: readonly TestModule[]) {
   return sum;
 }
 
-function nameOf(test: TestCase): string {
-  return `${test.module.relativeModuleId}: ${test.fullName}`;
+/** The reason is the note of `skip("...")`, or what test/helpers/engine.ts puts into a group's name. */
+function skipOf(test: TestCase, note: string | undefined): { name: string; reason: string } {
+  const [marked = "", reason = "no reason given"] = / \[skipped: ([^\]]+)\]/.exec(test.fullName) ?? [];
+  return { name: `${test.module.relativeModuleId}: ${test.fullName.replace(marked, "")}`, reason: note || reason };
 }

@@ -8,7 +8,7 @@ import { homedir } from "node:os";
 import { delimiter, dirname, join, sep } from "node:path";
 import { UserError } from "../../common/errors.ts";
 import { isProgram } from "../../common/programs.ts";
-import type { Env } from "../project.ts";
+import { type Env, projectRoot } from "../project.ts";
 
 export const ENGINE_VERSION = "3.259.0";
 export const COMMAND_PLUGIN_VERSION = "1.2.1";
@@ -83,9 +83,13 @@ export function engineProgram(env: Env): { path: string; isPinned: boolean } {
   });
 }
 
-/** PATH with the engine's folder and the project's node_modules/.bin (Node 24) in front, each once. */
+/**
+ * PATH with the engine's folder and a Node that runs TypeScript in front, each once. A project of its own (not a
+ * clone of vastlane) may have no Node 24: then the clone's is found, which is also the one that runs this code.
+ */
 export function pathWithEngine(env: Env, root: string): string {
-  const first = [dirname(engineProgram(env).path), join(root, "node_modules", ".bin")];
+  const bins = [root, projectRoot].map((folder) => join(folder, "node_modules", ".bin"));
+  const first = [...new Set([dirname(engineProgram(env).path), ...bins])];
   const rest = (env.PATH ?? "").split(delimiter).filter((folder) => folder !== "" && !first.includes(folder));
   return [...first, ...rest].join(delimiter);
 }
