@@ -1,0 +1,147 @@
+/**
+ * What an experiment needs from where it runs, the same on a rented machine and on a laptop with no agent:
+ * parameters, folders, metrics, a stop signal, and checkpoints that are whole or absent.
+ * Public as `vastlane/experiment`. The variables are those of docs: VASTLANE_PARAMS, VASTLANE_CHECKPOINT_DIR, ...
+ */
+import { appendFileSync, closeSync, fstatSync, mkdirSync, openSync, readSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { setImmediate as turn } from "node:timers/promises";
+import { readJsonIfThere } from "../common/files.ts";
+import { listCheckpoints, pruneCheckpoints, publishCheckpoint } from "./checkpoint/folders.ts";
+
+export interface ExperimentOptions<P> {
+  /** Names the local folder `.vastlane/runs/<name>` that is used where no variable names another. */
+  name: string;
+  params: P;
+  /** What is smaller when DEV_MODE is True. */
+  devParams?: Partial<P>;
+  /** Parameters that a resumed run may change: with any other, old weights would not be what was asked for. */
+  mayChange?: (keyof P)[];
+  /** Local checkpoints that are kept. */
+  keepLast?: number;
+}
+
+export interface Experiment<P> {
+  params: P;
+  isDev: boolean;
+  checkpointDir: string;
+  logDir: string;
+  /** Newest checkpoint of the same parameters, VASTLANE_RESUME_FROM first; undefined: start afresh. */
+  resumeFrom: { step: number; folder: string } | undefined;
+  /** Appends one line to metrics.jsonl, with the time in Unix seconds. */
+  logMetrics(step: number, values: Record<string, number>): void;
+  /** Writes checkpoint `step-<step>`; `fill` puts the files into the folder. A full disk is said, not thrown. */
+  saveCheckpoint(step: number, fill: (folder: string) => void): void;
+  /** Whether SIGTERM or Ctrl-C asked to stop. Call it once a step: signals arrive while it waits. */
+  shouldStop(): Promise<boolean>;
+  /** Ends the process as one that was stopped (143), which is not "done": the agent would start it again. */
+  leave(message: string): never;
+}
+
+export function openExperiment<P extends object>(options: ExperimentOptions<P>): Experiment<P> {
+  const { env } = process;
+  const local = join(process.cwd(), ".vastlane", "runs", options.name);
+  const checkpointDir = env.VASTLANE_CHECKPOINT_DIR || join(local, "checkpoints");
+  const logDir = env.VASTLANE_LOG_DIR || join(local, "logs");
+  const isDev = /^(true|1)$/i.test(env.DEV_MODE ?? "");
+  const params: P = {
+    ...options.params,
+    ...(isDev ? options.devParams : {}),
+    ...JSON.parse(env.VASTLANE_PARAMS || "{}"),
+  };
+  const metricsPath = openMetrics(logDir);
+  let isStopping = false;
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    process.on(signal, () => {
+      if (isStopping && signal === "SIGINT") process.exit(130); // asked twice
+      isStopping = true;
+    });
+  }
+
+  return {
+    params,
+    isDev,
+    checkpointDir,
+    logDir,
+    resumeFrom: findCheckpoint(checkpointDir, env.VASTLANE_RESUME_FROM, params, options.mayChange ?? []),
+    logMetrics(step, values) {
+      unlessDiskFull(`metrics of step ${step}`, () =>
+        appendFileSync(metricsPath, `${JSON.stringify({ step, ...values, time: Date.now() / 1000 })}\n`),
+      );
+    },
+    saveCheckpoint(step, fill) {
+      unlessDiskFull(`checkpoint of step ${step}`, () => {
+        publishCheckpoint(checkpointDir, `step-${String(step).padStart(8, "0")}`, (folder) => {
+          writeFileSync(join(folder, "experiment.json"), JSON.stringify({ step, params }));
+          fill(folder);
+        });
+        pruneCheckpoints(checkpointDir, options.keepLast ?? 3);
+      });
+    },
+    async shouldStop() {
+      await turn();
+      return isStopping;
+    },
+    leave(message) {
+      console.log(message);
+      process.exit(143);
+    },
+  };
+}
+
+/** Folder of an installed package: the project's, or that of the runtime on a machine. */
+export function packageFolder(name: string): string {
+  const from = [import.meta.url, join(process.cwd(), "package.json"), "/opt/vastlane/package.json"];
+  for (const place of from) {
+    try {
+      return dirname(createRequire(place).resolve(`${name}/package.json`));
+    } catch {
+      // the next place
+    }
+  }
+  throw new Error(`the package ${name} is neither in the project's node_modules nor in /opt/vastlane`);
+}
+
+/** The file to append to; a line that a kill has cut is closed, so that it spoils no other. */
+function openMetrics(logDir: string): string {
+  mkdirSync(logDir, { recursive: true });
+  const path = join(logDir, "metrics.jsonl");
+  const file = openSync(path, "a+");
+  const last = Buffer.alloc(1);
+  const size = fstatSync(file).size;
+  if (size > 0 && readSync(file, last, 0, 1, size - 1) === 1 && last[0] !== 0x0a) appendFileSync(path, "\n");
+  closeSync(file);
+  return path;
+}
+
+function findCheckpoint<P extends object>(dir: string, wanted: string | undefined, params: P, mayChange: (keyof P)[]) {
+  for (const folder of [wanted, ...listCheckpoints(dir).reverse()]) {
+    const made = folder ? readMade<P>(folder) : undefined;
+    if (!folder || !made) continue;
+    const keys = new Set([...Object.keys(params), ...Object.keys(made.params)] as (keyof P)[]);
+    const changed = [...keys].filter((key) => !mayChange.includes(key) && made.params[key] !== params[key]);
+    if (changed.length === 0) return { step: made.step, folder };
+    console.log(`${folder} was made with another ${changed.join(", ")}: not used`);
+  }
+  return undefined;
+}
+
+function readMade<P>(folder: string): { step: number; params: P } | undefined {
+  try {
+    return readJsonIfThere(join(folder, "experiment.json")) as { step: number; params: P } | undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Training is worth more than one line or one checkpoint of it: with a full disk it goes on without. */
+function unlessDiskFull(what: string, write: () => void): void {
+  try {
+    write();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== "ENOSPC" && code !== "EDQUOT") throw error;
+    console.warn(`disk full: ${what} not written`);
+  }
+}
