@@ -8,7 +8,7 @@ import { installCommandPlugin, needsDownload } from "../../cli/engine/install.ts
 import { commandPluginPiece, enginePiece } from "../../cli/engine/location.ts";
 import { ensureLocalStack, resolveEngine } from "../../cli/engine.ts";
 import { projectRoot as root, stateFolder, vastlaneFolder } from "../../cli/project.ts";
-import { CURL, installCommand, missingTools, TOOLS } from "../../cli/tools.ts";
+import { CURL, installCommand, missingTools, TOOLS, toolsMissing } from "../../cli/tools.ts";
 import { UserError } from "../../common/errors.ts";
 import { findProgram } from "../../common/programs.ts";
 import { DEFAULT_PUBLIC_KEY, resolveKeys } from "../../infra/ssh/keys.ts";
@@ -47,13 +47,7 @@ async function prepareTools(): Promise<void> {
   const wanted = needsCurl ? [...TOOLS, CURL] : TOOLS;
   const missing = await installTools(missingTools(env, wanted), env, log, interrupt.signal);
   const needed = missing.filter((tool) => !tool.isOptional && tool !== CURL);
-  if (needed.length > 0) {
-    throw new UserError("VL_TOOL_MISSING", {
-      what: `Missing on this machine: ${needed.map((tool) => tool.program).join(", ")}.`,
-      why: needed.map((tool) => `${tool.program} is needed ${tool.purpose}`).join("\n"),
-      hint: `${installCommand(missing)}\nthen run: npm run setup`,
-    });
-  }
+  if (needed.length > 0) throw toolsMissing(needed, missing);
   if (missing.some((tool) => tool.isOptional)) {
     const names = missing.map((tool) => tool.program).join(", ");
     log(`without ${names} the emulator runs in plain mode: its machines are not isolated from this one.`);

@@ -3,7 +3,16 @@
  * Plain JavaScript for Node 20 without packages, since nothing else exists yet.
  */
 import { execFile } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, readlinkSync, renameSync, symlinkSync } from "node:fs";
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  renameSync,
+  symlinkSync,
+} from "node:fs";
 import { delimiter, join, sep } from "node:path";
 import { Problem } from "./problem.mjs";
 
@@ -36,6 +45,7 @@ export function arePackagesThere(root) {
  * @param {NodeJS.ProcessEnv} env
  */
 export async function installPackages(root, env) {
+  refuseLink(root);
   const args = ["ci", "--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund", "--loglevel=error"];
   if (env.VASTLANE_OFFLINE) args.push("--offline");
   const result = await run("npm", args, { cwd: root, env: npmEnv(env) });
@@ -64,6 +74,7 @@ export async function ensureNode(root, env, log) {
   const { version } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
   let why = "";
   if (!existsSync(binary)) {
+    refuseLink(root);
     log(`Node ${version} for this project`);
     const result = await run(process.execPath, ["installArchSpecificPackage"], { cwd: folder, env: npmEnv(env) });
     if (!result.ok) why = lastLines(result.output);
@@ -95,6 +106,20 @@ export async function ensureNode(root, env, log) {
 export function linkLauncher(root) {
   mkdirSync(join(root, "node_modules", ".bin"), { recursive: true });
   relink(join(root, "node_modules", ".bin", "vastlane"), join("..", "..", "bin", "vastlane.mjs"));
+}
+
+/**
+ * `npm ci` begins by deleting what is in node_modules. Behind a link that is another project's.
+ * @param {string} root
+ */
+function refuseLink(root) {
+  const path = join(root, "node_modules");
+  if (!lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink()) return;
+  throw new Problem("VL_SETUP_FAILED", {
+    what: `${path} is a link to ${realpathSync(path)}.`,
+    why: "what is there does not fit package-lock.json, and npm ci would delete it.",
+    hint: `rm ${path}, then run: npm run setup`,
+  });
 }
 
 /** @param {string} version */
