@@ -57,7 +57,7 @@ async function serve(
   response: ServerResponse,
 ): Promise<void> {
   const { world } = options;
-  const url = new URL(request.url ?? "/", "http://emulator");
+  const url = new URL(`http://emulator${request.url ?? "/"}`);
   const bytes = await readBody(request);
   const isAdmin = url.pathname.startsWith("/_emulator/");
   if (!isAdmin && world.faults.active("market-down")) {

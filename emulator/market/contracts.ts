@@ -87,29 +87,39 @@ export interface PhaseFacts {
   holdsGpus: boolean;
   /** The GPU price is charged (disk always is). */
   billsGpu: boolean;
+  /** Its machine is to come up as soon as the image is there. */
+  isStarting: boolean;
   /** Something of it lasts: it is listed, and its disk is charged. */
   exists: boolean;
 }
 
-const active = { intended: "running", current: "running", next: "running", holdsGpus: true, exists: true } as const;
+const active = {
+  intended: "running",
+  current: "running",
+  next: "running",
+  holdsGpus: true,
+  isStarting: false,
+  exists: true,
+} as const;
 const parked = {
   intended: "stopped",
   current: "stopped",
   next: "stopped",
   holdsGpus: false,
   billsGpu: false,
+  isStarting: false,
   exists: true,
 } as const;
 
 // biome-ignore format: a table
 export const PHASES: Record<Phase, PhaseFacts> = {
   requested:      { ...active, actual: null, billsGpu: false },
-  loading:        { ...active, actual: "loading", billsGpu: false },
+  loading:        { ...active, actual: "loading", billsGpu: false, isStarting: true },
   running:        { ...active, actual: "running", billsGpu: true },
   stopping:       { ...active, actual: "running", billsGpu: true, intended: "stopped", next: "stopped" },
   exited:         { ...active, actual: "exited", billsGpu: true },
-  rebooting:      { ...active, actual: "rebooting", billsGpu: true },
-  recycling:      { ...active, actual: "recycling", billsGpu: true },
+  rebooting:      { ...active, actual: "rebooting", billsGpu: true, isStarting: true },
+  recycling:      { ...active, actual: "recycling", billsGpu: true, isStarting: true },
   stopped:        { ...parked, actual: "exited" },
   outbid:         { ...parked, actual: "exited" },
   refused:        { ...parked, actual: null },

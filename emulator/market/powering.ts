@@ -167,6 +167,5 @@ export function createPowering(world: World): Powering {
 export function shouldRun(contract: ContractRecord, now: number): boolean {
   if (contract.offline?.crash) return false;
   if (contract.phase === "running") return true;
-  const isStarting = ["loading", "rebooting", "recycling"].includes(contract.phase);
-  return isStarting && contract.readyAt !== null && contract.readyAt <= now && PHASES[contract.phase].exists;
+  return PHASES[contract.phase].isStarting && contract.readyAt !== null && contract.readyAt <= now;
 }

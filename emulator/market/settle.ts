@@ -36,6 +36,8 @@ export function settle(world: World): number {
     for (const contract of alive) playContract(world, contract, t);
     if (isStep(world, t)) playStep(world, t);
   }
+  // Delays of zero are over at the moment at which they begin.
+  for (const contract of living(world)) playContract(world, contract, market.settledAt);
   return market.settledAt;
 }
 
@@ -72,7 +74,7 @@ function playContract(world: World, contract: ContractRecord, t: number): void {
   if (t >= contract.endDate && PHASES[contract.phase].holdsGpus) {
     fire(world, contract, "halt", t, { kind: "expire", stopCause: "expired", statusMsg: "Rental period is over" });
   }
-  if (contract.readyAt !== null && t >= contract.readyAt) world.poke(contract.id);
+  if (PHASES[contract.phase].isStarting && contract.readyAt !== null && t >= contract.readyAt) world.poke(contract.id);
 }
 
 function reportTime(world: World, contract: ContractRecord): number {
