@@ -1,6 +1,5 @@
 /** A port on loopback that leads to a port of a machine, and counts what passes for the traffic bill. */
 import { connect, createServer, type Server, type Socket } from "node:net";
-import { UserError } from "../../common/errors.ts";
 
 export interface Forwarder {
   readonly port: number;
@@ -18,10 +17,7 @@ export interface ForwarderOptions {
   count(received: number, sent: number): void;
 }
 
-/**
- * Listens on 127.0.0.1.
- * @throws UserError VL_PORT_IN_USE when another program has the port.
- */
+/** Listens on 127.0.0.1. Rejects with EADDRINUSE when another program has the port. */
 export async function openForwarder(options: ForwarderOptions): Promise<Forwarder> {
   const open = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, async (client) => {
@@ -48,23 +44,11 @@ export async function openForwarder(options: ForwarderOptions): Promise<Forwarde
   };
 }
 
-/** Resolves when the server listens. Connections that wait in it do not keep the process alive. */
+/** Resolves when the server listens; rejects with the system's own error (EADDRINUSE). */
 export function listenOn(server: Server, port: number, host: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) => {
-      const taken = error.code === "EADDRINUSE";
-      reject(taken ? portInUse(port, host, error) : error);
-    });
+    server.once("error", reject);
     server.listen({ port, host }, resolve);
-  });
-}
-
-function portInUse(port: number, host: string, cause: Error): UserError {
-  return new UserError("VL_PORT_IN_USE", {
-    what: `Port ${port} on ${host} is in use.`,
-    why: "The emulator wants it for an emulated machine, and another program listens there.",
-    hint: "End that program, or start the emulator with another --home.",
-    cause,
   });
 }
 

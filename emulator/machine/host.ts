@@ -13,7 +13,7 @@ import { type Forwarder, openForwarder } from "./forwarder.ts";
 import { placeAuthorizedKeys } from "./image.ts";
 import { answerAsStranger } from "./impostor.ts";
 import { readLog } from "./log-file.ts";
-import { findMarked, homeHash } from "./processes.ts";
+import { endFamily, findMarked, homeHash, markerOf } from "./processes.ts";
 import { type Run, type Runner, readRun, writeRun } from "./runner.ts";
 import type { MachineFault, MachineHost, MachineHostOptions, MachineSpec } from "./types.ts";
 import { createDiskMeter, createLoadMeter } from "./usage.ts";
@@ -70,6 +70,7 @@ export function createHost(options: MachineHostOptions, { runner, tools, clock }
     const folder = machineFolder(home, contractId);
     mkdirSync(folder.disk, { recursive: true, mode: 0o755 });
     if (await takeOver(spec)) return;
+    await endLeftOver(contractId);
     const began = clock.now();
     const run = await runner.launch(spec, folder);
     try {
@@ -88,10 +89,7 @@ export function createHost(options: MachineHostOptions, { runner, tools, clock }
   async function takeOver(spec: MachineSpec): Promise<boolean> {
     const folder = machineFolder(home, spec.contractId);
     const run = readRun(folder);
-    if (!run || run.mode !== runner.mode || !isAlive(run.first)) {
-      await runner.endStrays(spec.contractId);
-      return false;
-    }
+    if (!run || run.mode !== runner.mode || !isAlive(run.first)) return false;
     runner.adopt(run);
     const machine = machineOf(spec.contractId);
     await openForwarders(spec, machine, run);
@@ -157,13 +155,16 @@ export function createHost(options: MachineHostOptions, { runner, tools, clock }
 
   async function stop(contractId: number): Promise<void> {
     const machine = machineOf(contractId);
-    if (machine.run) return leave(machine);
-    const run = readRun(machineFolder(home, contractId));
-    if (!run) return;
-    // A machine of an earlier daemon, which nobody has taken over.
-    if (run.mode === runner.mode && isAlive(run.first)) await runner.end(run);
-    else await runner.endStrays(contractId);
-    rmSync(machineFolder(home, contractId).record, { force: true });
+    await (machine.run ? leave(machine) : endLeftOver(contractId));
+  }
+
+  /** Ends what an earlier daemon has left of a machine, whole or half started, in either mode. */
+  async function endLeftOver(contractId: number, isMarked = false): Promise<void> {
+    const folder = machineFolder(home, contractId);
+    const run = readRun(folder);
+    if (run && run.mode === runner.mode && isAlive(run.first)) await runner.end(run);
+    else if (run || isMarked) await endFamily(run?.first, markerOf(home, contractId), clock);
+    rmSync(folder.record, { force: true });
   }
 
   async function remove(contractId: number): Promise<void> {
@@ -176,23 +177,17 @@ export function createHost(options: MachineHostOptions, { runner, tools, clock }
   async function recover(specs: MachineSpec[]): Promise<void> {
     const wanted = new Map(specs.map((spec) => [spec.contractId, spec]));
     const prefix = `${homeHash(home)}-`;
-    const marked = [...findMarked(prefix).keys()].map((marker) => Number(marker.slice(prefix.length)));
+    const marked = new Set([...findMarked(prefix).keys()].map((marker) => Number(marker.slice(prefix.length))));
     const present = new Set([...knownMachines(home), ...marked]);
-    const failures = await Promise.allSettled(
+    await Promise.all(
       [...present].map((contractId) =>
         inOrder(contractId, async () => {
           const spec = wanted.get(contractId);
-          if (!spec) {
-            if (!existsSync(machineFolder(home, contractId).record)) await runner.endStrays(contractId);
-            return remove(contractId);
-          }
-          if (!(await takeOver(spec))) rmSync(machineFolder(home, contractId).record, { force: true });
-        }),
+          if (!(spec && (await takeOver(spec)))) await endLeftOver(contractId, marked.has(contractId));
+        }).catch((error) => log(`machine C.${contractId} could not be recovered: ${messageOf(error)}`)),
       ),
     );
     await Promise.all([deleteLeftovers(home), runner.sweep()]);
-    for (const failure of failures)
-      if (failure.status === "rejected") log(`recovering a machine: ${messageOf(failure.reason)}`);
   }
 
   async function close(settings: { endMachines: boolean }): Promise<void> {

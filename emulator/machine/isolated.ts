@@ -28,7 +28,7 @@ import {
 } from "./image.ts";
 import { lastLines, openLog } from "./log-file.ts";
 import { createNetwork, type MachineNetwork } from "./network.ts";
-import { endProcesses, findMarked, kill, MARKER, markerOf } from "./processes.ts";
+import { endProcesses, kill, MARKER, markerOf } from "./processes.ts";
 import { answersSsh } from "./readiness.ts";
 import type { Run, Runner } from "./runner.ts";
 import { sshdConfig } from "./sshd-config.ts";
@@ -76,7 +76,9 @@ export async function createIsolatedRunner(
   const { home } = options;
   const network = await createNetwork(home, tools);
   const api = createServer(options.handleRequest);
-  await listenOn(api, options.apiPort, network.gateway);
+  await listenOn(api, options.apiPort, network.gateway).catch((error) => {
+    throw portInUse(options.apiPort, network.gateway, error);
+  });
   const address = api.address();
   const apiUrl = `http://${network.gateway}:${typeof address === "object" ? address?.port : options.apiPort}`;
 
@@ -121,13 +123,6 @@ export async function createIsolatedRunner(
     launch,
     end,
     adopt: (run) => run.link && network.adopt(run.link),
-    async endStrays(contractId) {
-      const marker = markerOf(home, contractId);
-      const pids = findMarked(marker).get(marker) ?? [];
-      const processes = pids.map(identify);
-      for (const pid of pids) kill(pid);
-      await endProcesses(processes, clock);
-    },
     target: (run, containerPort) => ({ host: run.link?.address ?? "", port: containerPort }),
     setDiskFull: (run, _folder, full) => (full ? fillDisk : freeDisk)(tools.nsenter, run.first.pid),
     ownerOf(runs) {
@@ -142,6 +137,16 @@ export async function createIsolatedRunner(
       if (endAll) await network.remove();
     },
   };
+}
+
+function portInUse(port: number, host: string, cause: NodeJS.ErrnoException): Error {
+  if (cause.code !== "EADDRINUSE") return cause;
+  return new UserError("VL_PORT_IN_USE", {
+    what: `Port ${port} on ${host} is in use.`,
+    why: "The emulated machines are to reach the market there, and another program listens on that port on every address.",
+    hint: "End that program, or start the emulator with another --port.",
+    cause,
+  });
 }
 
 function configOf(tools: IsolatedTools, base: Base): string {

@@ -54,7 +54,11 @@ export async function createPlainRunner(options: MachineHostOptions, tools: Plai
     preparePlainFiles(folder, spec, options.binds, tools.node);
     await placeHostKey(tools.sshKeygen, folder.disk);
     const session = sessionEnvironment(folder, marker);
-    placeFile(folder.root, "bin/.session.conf", assignments(session), 0o600);
+    // A login shell takes the computer's own PATH from /etc/profile; here it gets the machine's programs back.
+    for (const name of ["root/.profile", "root/.zprofile"]) {
+      if (!existsSync(join(folder.disk, name)))
+        placeFile(folder.disk, name, `PATH=${shellQuote(join(folder.root, "bin"))}:$PATH\n`);
+    }
     const environment = {
       ...injectedEnvironment(spec, { apiUrl, home: session.HOME, path: session.PATH }),
       ...session,
@@ -76,7 +80,11 @@ export async function createPlainRunner(options: MachineHostOptions, tools: Plai
   async function startSshd(spec: MachineSpec, folder: MachineFolder, marker: string): Promise<Run> {
     for (let attempt = 0; attempt < 5; attempt++) {
       const sshPort = await freePort();
-      placeFile(folder.disk, SSHD_CONFIG, configOf(folder, sshPort, marker, user, tools.sshdVersion));
+      placeFile(
+        folder.disk,
+        SSHD_CONFIG,
+        configOf(folder, sshPort, user, tools.sshdVersion, sessionEnvironment(folder, marker)),
+      );
       const first = identify(
         startDetached(tools.sshd, ["-D", "-e", "-f", join(folder.disk, SSHD_CONFIG)], folder, {
           [MARKER]: marker,
@@ -102,7 +110,6 @@ export async function createPlainRunner(options: MachineHostOptions, tools: Plai
     launch,
     adopt: () => {},
     end: (run) => endFamily(run.first, markerOf(home, run.contractId), clock),
-    endStrays: (contractId) => endFamily(undefined, markerOf(home, contractId), clock),
     target(run, containerPort, hostPort) {
       if (containerPort === 22) return { host: "127.0.0.1", port: run.sshPort };
       // The machine's port is the computer's: forwarding a port to itself would never end.
@@ -164,7 +171,13 @@ function sessionEnvironment(folder: MachineFolder, marker: string): SessionEnvir
   };
 }
 
-function configOf(folder: MachineFolder, port: number, marker: string, user: string, version: number): string {
+function configOf(
+  folder: MachineFolder,
+  port: number,
+  user: string,
+  version: number,
+  environment: SessionEnvironment,
+): string {
   const server = SFTP_SERVERS.map((parent) => join(parent, "sftp-server")).find((path) => existsSync(path));
   return sshdConfig({
     listen: "127.0.0.1",
@@ -177,7 +190,7 @@ function configOf(folder: MachineFolder, port: number, marker: string, user: str
     usePam: false,
     user,
     sftp: server ?? "internal-sftp",
-    forced: { command: join(folder.root, "bin/session"), marker },
+    forced: { command: join(folder.root, "bin/session"), environment },
   });
 }
 
@@ -224,12 +237,6 @@ function freePort(): Promise<number> {
       server.close(() => resolve(typeof address === "object" && address ? address.port : 0));
     });
   });
-}
-
-function assignments(variables: Record<string, string>): string {
-  return Object.entries(variables)
-    .map(([name, value]) => `${name}=${shellQuote(value)}\n`)
-    .join("");
 }
 
 function replaceLink(path: string, target: string): void {

@@ -31,8 +31,6 @@ export interface Runner {
   adopt(run: Run): void;
   /** Kills everything of the machine and removes its network. `run` may have died already. */
   end(run: Run): Promise<void>;
-  /** Kills what an earlier daemon has left of a machine without a record. */
-  endStrays(contractId: number): Promise<void>;
   /** Where a container port is reached; undefined when it cannot be. */
   target(run: Run, containerPort: number, hostPort: number): { host: string; port: number } | undefined;
   setDiskFull(run: Run, folder: MachineFolder, full: boolean): Promise<void>;

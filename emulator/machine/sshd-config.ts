@@ -15,8 +15,8 @@ export interface SshdSettings {
   user: string;
   /** `internal-sftp`, or the path of sftp-server where a forced command has to start it. */
   sftp: string;
-  /** Plain mode: what every session runs, and the marker that its processes carry. */
-  forced?: { command: string; marker: string };
+  /** Plain mode: what every session runs, and variables that it has from its first shell on, HOME among them. */
+  forced?: { command: string; environment: Record<string, string> };
 }
 
 export const BANNER =
@@ -54,10 +54,9 @@ export function sshdConfig(settings: SshdSettings): string {
   // Since 9.8 sshd shuts out an address after failures; here every client has the bridge's address.
   if (settings.version >= 9.8) lines.push("PerSourcePenalties no");
   if (settings.forced) {
-    lines.push(
-      `ForceCommand ${shellQuote(settings.forced.command)}`,
-      `SetEnv VASTLANE_MACHINE=${settings.forced.marker}`,
-    );
+    const variables = Object.entries(settings.forced.environment).map(([name, value]) => quote(`${name}=${value}`));
+    // One line for all: of several SetEnv lines only the first counts.
+    lines.push(`ForceCommand ${shellQuote(settings.forced.command)}`, `SetEnv ${variables.join(" ")}`);
   }
   return `${lines.join("\n")}\n`;
 }
@@ -82,6 +81,6 @@ export function shellQuote(text: string): string {
 }
 
 /** For sshd_config, which knows double quotes. */
-function quote(path: string): string {
-  return /\s/.test(path) ? `"${path}"` : path;
+function quote(text: string): string {
+  return /[\s#']/.test(text) ? `"${text}"` : text;
 }
