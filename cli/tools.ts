@@ -1,5 +1,6 @@
 /** The system's programs that we start: which, what for, and what to type where one is missing. */
 import { existsSync } from "node:fs";
+import { UserError } from "../common/errors.ts";
 import { findProgram } from "../common/programs.ts";
 import type { Env } from "./project.ts";
 
@@ -50,6 +51,15 @@ export function packageManager(): PackageManager | undefined {
   if (process.platform === "darwin") return "brew";
   if (existsSync("/usr/bin/apt-get")) return "apt";
   return existsSync("/usr/bin/dnf") ? "dnf" : undefined;
+}
+
+/** The failure of a command that cannot do without these tools; `hint` also names the optional ones of `all`. */
+export function toolsMissing(needed: readonly Tool[], all = needed, manager = packageManager()): UserError {
+  return new UserError("VL_TOOL_MISSING", {
+    what: `Missing on this machine: ${needed.map((tool) => tool.program).join(", ")}.`,
+    why: needed.map((tool) => `${tool.program} is needed ${tool.purpose}`).join("\n"),
+    hint: `${installCommand(all, manager)}\nthen run: npm run setup`,
+  });
 }
 
 /** What to type to install the tools; for an unknown system, what to look for. */

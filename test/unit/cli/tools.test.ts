@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { installCommand, TOOLS } from "../../../cli/tools.ts";
+import { installCommand, TOOLS, toolsMissing } from "../../../cli/tools.ts";
 
 const tools = (...names: string[]) => TOOLS.filter((tool) => names.includes(tool.program));
 
@@ -15,4 +15,14 @@ test.each([
 test("no two tools are the same program", () => {
   const names = TOOLS.map((tool) => tool.program);
   expect(new Set(names).size).toBe(names.length);
+});
+
+test("the error for missing tools says what each is for, and installs all in one line", () => {
+  expect(toolsMissing(tools("rsync", "sshd"), tools("rsync", "sshd", "bwrap"), "apt").message).toBe(
+    `VL_TOOL_MISSING: Missing on this machine: rsync, sshd.
+  why: rsync is needed to copy the project to machines
+       sshd is needed for the emulator's machines
+  do:  sudo apt-get install -y rsync openssh-server bubblewrap
+       then run: npm run setup`,
+  );
 });
