@@ -5,6 +5,7 @@
 import { systemClock } from "../common/clock.ts";
 import { UserError } from "../common/errors.ts";
 import { nearest } from "../common/nearest.ts";
+import { findProjectRoot, stateFolder } from "../infra/project.ts";
 import { type Command, EXIT, type Io } from "./command.ts";
 
 /** Every command and the module that has it, in the order of the help text. */
@@ -21,16 +22,26 @@ const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
   doctor: () => import("./commands/doctor.ts"),
   env: () => import("./commands/env.ts"),
   emulator: () => import("./commands/emulator.ts"),
-  "ssh-config": () => import("./commands/ssh-config.ts"),
-  "ssh-proxy": () => import("./commands/ssh-proxy.ts"),
-  "known-hosts": () => import("./commands/known-hosts.ts"),
+  "ssh-config": async () => ({ command: (await import("./commands/ssh-config.ts")).sshConfigCommand }),
+  "ssh-proxy": async () => {
+    const [{ sshProxyCommand }, { resolveHost }] = await Promise.all([
+      import("./commands/ssh-proxy.ts"),
+      import("./session.ts"),
+    ]);
+    return { command: sshProxyCommand({ resolveHost, stateDir }) };
+  },
+  "known-hosts": async () => ({ command: (await import("./commands/known-hosts.ts")).knownHostsCommand({ stateDir }) }),
 };
+
+/** The project's `.vastlane`, for the commands that OpenSSH calls from anywhere. */
+const stateDir = (io: Io) => stateFolder(findProjectRoot(io.cwd));
 
 /** Called by OpenSSH, not by people: left out of the help text. */
 const HIDDEN = new Set(["ssh-proxy", "known-hosts"]);
 
-export async function main(argv: readonly string[], io: Io): Promise<number> {
-  const [name, ...args] = argv;
+export async function main(argv: readonly string[], world: Io): Promise<number> {
+  const { io, rest } = globalFlags(argv, world);
+  const [name, ...args] = rest;
   try {
     if (name === undefined || name === "help" || name === "--help" || name === "-h") return await help(args[0], io);
     const command = await load(name);
@@ -42,6 +53,18 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
   } catch (error) {
     return report(error, name, args, io);
   }
+}
+
+/** `-C DIR` works as if started there; `--state-dir DIR` says where the project's own files are. */
+function globalFlags(argv: readonly string[], world: Io): { io: Io; rest: readonly string[] } {
+  let io = world;
+  let rest = argv;
+  while ((rest[0] === "-C" || rest[0] === "--state-dir") && rest[1] !== undefined) {
+    if (rest[0] === "-C") io = { ...io, cwd: rest[1] };
+    else process.env.VASTLANE_STATE_DIR = rest[1];
+    rest = rest.slice(2);
+  }
+  return { io, rest };
 }
 
 async function load(name: string): Promise<Command> {

@@ -4,6 +4,8 @@
  */
 import { UserError } from "../../common/errors.ts";
 import { nearest } from "../../common/nearest.ts";
+import { endOrphans } from "../../infra/engine-process.ts";
+import { findProjectRoot } from "../../infra/project.ts";
 import { shellQuote } from "../../infra/shell-quote.ts";
 import { type Command, EXIT, type Io } from "../command.ts";
 import {
@@ -25,22 +27,23 @@ export const command: Command = {
   eval "$(npx vastlane env local)"   then: pulumi up, pulumi stack output, pulumi destroy ...
 
 Sets back end, passphrase and engine for the stack (default: local), and puts the engine and the project's Node
-first on PATH. Removes the lock of a killed run and says so. Works in bash and zsh.
+first on PATH. Ends what a killed run left behind, removes its lock, and says so. Works in bash and zsh.
 `,
   async run(args, io) {
     const isJson = args.includes("--json");
     const [stack = "local", ...rest] = args.filter((arg) => arg !== "--json");
     if (rest.length > 0 || stack.startsWith("-")) throw usageError(args);
-    const market = stackMarket(stack);
-    if (market === undefined) throw unknownStack(stack);
+    const root = findProjectRoot(io.cwd);
+    const market = stackMarket(stack, root);
+    if (market === undefined) throw unknownStack(stack, root);
 
     const note = (line: string) => io.stderr(`${line}\n`);
-    const options = { env: io.env, log: note, signal: io.signal };
+    const options = { env: io.env, root, log: note, signal: io.signal };
     await resolveEngine(options);
     if (market === "emulator") await ensureLocalStack({ ...options, stack });
-    await recover(stack, io, note);
+    await recover(stack, root, io, note);
 
-    const variables = pulumiVariables(stack, { env: io.env });
+    const variables = pulumiVariables(stack, { env: io.env, root });
     io.stdout(isJson ? `${JSON.stringify(variables, null, 2)}\n` : shellLines(variables));
     if (io.isTTY && !isJson) note(`# these lines are for: eval "$(npx vastlane env ${stack})"`);
     return EXIT.done;
@@ -54,9 +57,11 @@ export function shellLines({ set, unset }: Variables): string {
 }
 
 /** A live lock is a note here and no error: looking at a stack that is being changed is fine. */
-async function recover(stack: string, io: Io, note: (line: string) => void): Promise<void> {
+async function recover(stack: string, root: string, io: Io, note: (line: string) => void): Promise<void> {
+  const orphans = await endOrphans(root, io.clock);
+  if (orphans > 0) note(`ended ${orphans} process(es) that a killed Pulumi run had left`);
   try {
-    for (const holder of await recoverLock(stack, { env: io.env, clock: io.clock })) {
+    for (const holder of await recoverLock(stack, { env: io.env, root, clock: io.clock })) {
       note(`removed the lock of a killed Pulumi run: ${describeHolder(holder, io.clock)}`);
     }
   } catch (error) {
@@ -72,8 +77,8 @@ function usageError(args: string[]): UserError {
   });
 }
 
-function unknownStack(stack: string): UserError {
-  const names = stackNames();
+function unknownStack(stack: string, root: string): UserError {
+  const names = stackNames(root);
   const near = nearest(stack, names);
   return new UserError("VL_NOT_FOUND", {
     what: `There is no stack ${stack}.`,

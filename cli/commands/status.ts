@@ -1,6 +1,7 @@
 /** `vastlane status`: every machine of the account, ours with their stack, and what each costs. */
+
+import { hostAlias } from "../../infra/vast/host-alias.ts";
 import { type MachineView, viewOf } from "../../infra/vast/machines.ts";
-import { hostAlias } from "../../infra/vast/resolve-host.ts";
 import { readScopes } from "../../infra/vast/scopes.ts";
 import { describeSituation } from "../../infra/vast/situation.ts";
 import { type Command, EXIT, type Io } from "../command.ts";

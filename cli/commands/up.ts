@@ -1,8 +1,8 @@
 /** `vastlane up`: shows the price, asks, and brings the stack to what its configuration says. */
 import { UserError } from "../../common/errors.ts";
 import { machineNames } from "../../infra/config.ts";
+import { hostAlias } from "../../infra/vast/host-alias.ts";
 import { previewMachines } from "../../infra/vast/preview.ts";
-import { hostAlias } from "../../infra/vast/resolve-host.ts";
 import { type Command, EXIT, type Io } from "../command.ts";
 import { confirm } from "../confirm.ts";
 import { defaultStack, openOperation, operate } from "../operation.ts";

@@ -22,6 +22,11 @@ export function mayTouchHome(env: Readonly<Record<string, string | undefined>>):
   return ["", "0", "false"].includes((env.CI ?? "").toLowerCase());
 }
 
+/** The home whose SSH configuration `up` may extend: none in CI, or where VASTLANE_SSH_CONFIG=off says so. */
+export function hostEntryHome(env: Readonly<Record<string, string | undefined>>, home: string): string | null {
+  return mayTouchHome(env) && env.VASTLANE_SSH_CONFIG !== "off" ? (env.HOME ?? home) : null;
+}
+
 export interface RegisterOptions {
   /** The project's `.vastlane` folder. */
   stateDir: string;

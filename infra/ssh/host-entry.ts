@@ -18,8 +18,8 @@ export interface HostEntry {
   serverAliveInterval: number;
   /** Private key, or null for the agent and OpenSSH's defaults. */
   identityFile: string | null;
-  /** Program and first arguments that start our CLI: absolute paths, as OpenSSH may run anywhere. */
-  cli: { node: string; script: string };
+  /** Program and arguments that start our CLI for this project; absolute paths, as OpenSSH may run anywhere. */
+  cli: string[];
 }
 
 /**
@@ -36,13 +36,12 @@ export function renderHostEntry(entry: HostEntry): string {
       throw badValue("vastlane:ssh.localForward", forward, 'two words such as "8080 localhost:6006"');
     }
   }
-  const words = [entry.cli.node, entry.cli.script];
   return renderTemplate("ssh-config.hbs", {
     ...entry,
     hostKeyAlgorithms: HOST_KEY_ALGORITHMS,
-    proxyCommand: [...words.map(shellQuote).map(percent), "ssh-proxy", "%n"].join(" "),
+    proxyCommand: [...entry.cli.map(shellQuote).map(percent), "ssh-proxy", "%n"].join(" "),
     // Not run by a shell: OpenSSH splits it into words itself and wants an absolute path first.
-    knownHostsCommand: [...words.map(configWord), "known-hosts", "%n", "%H"].join(" "),
+    knownHostsCommand: [...entry.cli.map(configWord), "known-hosts", "%n", "%H"].join(" "),
     identityFile: entry.identityFile === null ? null : configWord(entry.identityFile),
   });
 }

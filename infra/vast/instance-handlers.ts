@@ -11,8 +11,10 @@
  * | delete | last checkpoint, DELETE, proof                | nothing                                        |
  */
 
+import type { Log } from "../../common/log.ts";
 import type { StackConfig } from "../config.ts";
 import { removePin, writePin } from "../ssh/known-hosts.ts";
+import { forgetHost, type HostNames, rememberHost } from "../ssh/register.ts";
 import { askToStop } from "./ask-to-stop.ts";
 import { type HandlerContext, openSession, type Session } from "./handler-context.ts";
 import { canonicalJson, hashValue, parseLabel } from "./label.ts";
@@ -37,6 +39,8 @@ export interface InstanceInputs extends AccountIdentity {
   loadingTimeoutMinutes: number;
   onstart: string;
   publicKey: string;
+  /** Alias and forwards of the host entry on this computer. */
+  host: HostNames;
   /** Path on this computer; differs from person to person, so it is never a diff. */
   identityFile: string | null;
 }
@@ -71,6 +75,7 @@ const COMPARED = [
   "env",
   "loadingTimeoutMinutes",
   "publicKey",
+  "host",
 ] as const;
 
 const GRACE_SECONDS = 20;
@@ -81,7 +86,10 @@ export function instanceHandlers(context: HandlerContext) {
     async create(inputs: InstanceInputs) {
       const session = await open(inputs);
       const id = `vl-${inputs.stack}-${inputs.name}`;
-      return { id, outs: await settled(context, id, inputs, () => obtain(session.deps, specOf(inputs))) };
+      return {
+        id,
+        outs: await settled(context, id, inputs, session.deps.log, () => obtain(session.deps, specOf(inputs))),
+      };
     },
 
     async diff(_id: string, olds: InstanceState, news: InstanceInputs) {
@@ -107,7 +115,7 @@ export function instanceHandlers(context: HandlerContext) {
 
     async update(id: string, olds: InstanceState, news: InstanceInputs) {
       const session = await open(news);
-      const outs = await settled(context, id, news, async () => {
+      const outs = await settled(context, id, news, session.deps.log, async () => {
         if (olds.contractId !== null && olds.publicKey !== news.publicKey)
           await session.deps.api.attachKey(olds.contractId, news.publicKey);
         return reconcile(session.deps, { spec: specOf(news), rental: news.rental }, olds, (contract) =>
@@ -127,6 +135,7 @@ export function instanceHandlers(context: HandlerContext) {
       );
       await endContracts(session.deps, [...all.keys()]);
       for (const contractId of all.keys()) removePin(context.stateDir, contractId);
+      forgetHost(state.host.host, context.stateDir);
     },
   };
 }
@@ -152,11 +161,14 @@ async function settled(
   context: HandlerContext,
   id: string,
   inputs: InstanceInputs,
+  log: Log,
   act: () => Promise<ReadyMachine>,
 ): Promise<InstanceState> {
   try {
     const { contract, hostKeys } = await act();
     writePin(context.stateDir, contract.id, hostKeys);
+    const note = rememberHost(inputs.host, { user: contract.sshUser, identityFile: inputs.identityFile }, context);
+    if (note) log(note);
     return { ...inputs, ...factsOf(contract, hostKeys, "running") };
   } catch (error) {
     if (!(error instanceof NotReadyError)) throw userErrorOf(error);

@@ -3,6 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { StackConfig } from "../config.ts";
 import type { KeyChoice } from "../ssh/keys.ts";
 import type { StackGuard } from "./guard.ts";
+import { hostAlias } from "./host-alias.ts";
 import { renderOnstart } from "./onstart.ts";
 import { instanceProvider } from "./provider.ts";
 import type { SshAddress } from "./wire.ts";
@@ -64,6 +65,7 @@ export class VastInstance extends pulumi.dynamic.Resource {
         workspace: "/workspace",
       }),
       publicKey: keys.publicKey,
+      host: { host: hostAlias(config, pulumi.getStack(), name), localForward: config.ssh.localForward },
       identityFile: keys.identityFile,
     };
     super(

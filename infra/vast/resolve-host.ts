@@ -3,18 +3,11 @@
  * and VS Code follow a run to its next machine, also when another computer replaced it.
  */
 import { UserError } from "../../common/errors.ts";
-import type { StackConfig } from "../config.ts";
 import { readPin } from "../ssh/known-hosts.ts";
 import type { SshTarget } from "../ssh/target.ts";
 import { listOurs } from "./lifecycle.ts";
 import type { ContractList } from "./shared-list.ts";
 import { describeSituation, situationOf } from "./situation.ts";
-
-/** The alias of one machine of a stack: the stack's own for the first, with the machine's name after it for others. */
-export function hostAlias(config: StackConfig, stack: string, name: string): string {
-  const host = config.ssh.host.replace("{stack}", stack);
-  return name === "main" ? host : `${host}-${name}`;
-}
 
 /**
  * The current machine of `scope` under `name`, ready to be connected to.

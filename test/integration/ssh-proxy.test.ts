@@ -31,7 +31,7 @@ beforeEach(() => {
     localForward: [],
     serverAliveInterval: 15,
     identityFile: sshd.key,
-    cli: { node: process.execPath, script },
+    cli: [process.execPath, script],
   };
   configFile = registerHost(entry, { stateDir: folder, home: null }).configFile;
   machineIs(sshd.target());

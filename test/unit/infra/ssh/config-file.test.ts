@@ -36,7 +36,7 @@ const entry = {
   localForward: [],
   serverAliveInterval: 15,
   identityFile: null,
-  cli: { node: "/usr/bin/node", script: "/p/bin/vastlane.mjs" },
+  cli: ["/usr/bin/node", "/p/bin/vastlane.mjs"],
 };
 
 function writeConfig(text: string, mode = 0o600): void {

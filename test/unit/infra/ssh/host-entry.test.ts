@@ -7,7 +7,7 @@ const entry: HostEntry = {
   localForward: ["8080 localhost:6006"],
   serverAliveInterval: 15,
   identityFile: null,
-  cli: { node: "/usr/bin/node", script: "/home/me/vastlane/bin/vastlane.mjs" },
+  cli: ["/usr/bin/node", "/home/me/vastlane/bin/vastlane.mjs"],
 };
 
 test("the entry names no address: both the way and the host key are looked up when somebody connects", () => {
@@ -39,7 +39,7 @@ test("blanks, percent signs and quotes in paths survive OpenSSH's two ways of re
   const text = renderHostEntry({
     ...entry,
     identityFile: "/home/my key",
-    cli: { node: "/opt/100%/node", script: "/home/it's me/v.mjs" },
+    cli: ["/opt/100%/node", "/home/it's me/v.mjs"],
   });
   expect(text).toContain(`ProxyCommand /opt/100%%/node '/home/it'\\''s me/v.mjs' ssh-proxy %n\n`);
   expect(text).toContain(`KnownHostsCommand /opt/100%%/node "/home/it's me/v.mjs" known-hosts %n %H\n`);
