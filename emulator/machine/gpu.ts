@@ -37,7 +37,7 @@ export function deviceName(name: string, ramMB: number): string {
   const known: [RegExp, string][] = [
     [/^RTX 6000Ada$/, "NVIDIA RTX 6000 Ada Generation"],
     [/^RTX PRO|^RTX A\d/, `NVIDIA ${name}`],
-    [/^(RTX|GTX) /, `NVIDIA GeForce ${name.replace(/(\d)S\b/, "$1 SUPER").replace("S Ti", " Ti SUPER")}`],
+    [/^(RTX|GTX) /, `NVIDIA GeForce ${name.replace("S Ti", " Ti SUPER").replace(/(\d)S\b/, "$1 SUPER")}`],
     [/^A100 PCIE$/, `NVIDIA A100 ${gigabytes}GB PCIe`],
     [/^A100 SXM4$/, `NVIDIA A100-SXM4-${gigabytes}GB`],
     [/^H100 PCIE$/, "NVIDIA H100 PCIe"],
