@@ -2,7 +2,7 @@
  * The command's environment. Sessions over SSH inherit nothing of the container's on Vast, so the agent takes it
  * from PID 1: a command sees the same variables whether deploy or a machine start has started the agent. Pure.
  */
-import { delimiter } from "node:path";
+import { delimiter, join } from "node:path";
 import type { Run } from "./run-file.ts";
 import type { Workspace } from "./workspace.ts";
 
@@ -24,9 +24,11 @@ export const SUPERVISED_BY = "VASTLANE_SUPERVISED_IN";
 export function commandEnv(sources: EnvSources): Record<string, string> {
   const { workspace, run } = sources;
   const base = { ...withoutSession(sources.agent), ...sources.container };
+  // What deploy had to install because the image lacks it; login shells put the same in front.
+  const tools = [join(workspace.state, "venv", "bin"), join(workspace.state, "bin")];
   const env: Record<string, string> = {
     ...base,
-    PATH: joinPaths(sources.container.PATH, sources.agent.PATH),
+    PATH: joinPaths(...tools, sources.container.PATH, sources.agent.PATH),
     // Without it, Python keeps its output back in a pipe, and the last lines before a kill are lost.
     PYTHONUNBUFFERED: "1",
     ...visibleGpus(base),
@@ -64,7 +66,7 @@ function withoutSession(env: NodeJS.ProcessEnv): Record<string, string> {
   return Object.fromEntries(kept) as Record<string, string>;
 }
 
-/** Both search paths, first the image's own, each folder once. */
+/** One search path of several, each folder once. */
 function joinPaths(...paths: (string | undefined)[]): string {
   const folders = paths.flatMap((path) => (path ?? "").split(delimiter)).filter((folder) => folder !== "");
   return [...new Set(folders)].join(delimiter);

@@ -13,6 +13,10 @@ export function findCommands(workspace: string): number[] {
   return findSupervised(workspace).filter((pid) => fieldsOf(pid)[2] === String(pid));
 }
 
+export function sessionOf(pid: number): number {
+  return Number(fieldsOf(pid)[3]);
+}
+
 function isSupervised(pid: number, mark: string): boolean {
   try {
     return fieldsOf(pid)[0] !== "Z" && readFileSync(`/proc/${pid}/environ`, "utf8").split("\0").includes(mark);
@@ -21,7 +25,7 @@ function isSupervised(pid: number, mark: string): boolean {
   }
 }
 
-/** State, parent, group ... of /proc/PID/stat; empty when the process is gone. */
+/** State, parent, group, session ... of /proc/PID/stat; empty when the process is gone. */
 function fieldsOf(pid: number): string[] {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { readFileIfThere } from "../../../common/files.ts";
 import { identify, isAlive } from "../../../common/process.ts";
 import { type AgentMachine, makeAgentMachine } from "../../helpers/agent-machine.ts";
-import { findCommands, findSupervised } from "../../helpers/supervised.ts";
+import { findCommands, findSupervised, sessionOf } from "../../helpers/supervised.ts";
 
 let machine: AgentMachine;
 beforeEach(async () => {
@@ -39,6 +39,17 @@ describe("start", () => {
       warning: null,
     });
     expect(isAlive(identify(beat.childPid ?? 0))).toBe(true);
+  });
+
+  test("has sessions of their own for agent and command, which no end of an SSH session reaches", async () => {
+    machine.setRun({ command: machine.script(PATIENT) });
+    await machine.start();
+    const child = await machine.until(() => machine.heartbeat().childPid);
+    for (const pid of [machine.agentPid(), child]) expect(sessionOf(pid)).toBe(pid);
+    process.kill(machine.agentPid(), "SIGHUP");
+    const { time } = machine.heartbeat();
+    await machine.until(() => machine.heartbeat().time > time);
+    expect(machine.heartbeat()).toMatchObject({ state: "running", childPid: child });
   });
 
   test("does nothing when an agent runs already", async () => {
