@@ -4,6 +4,7 @@
  */
 import { closeSync, mkdirSync, writeSync } from "node:fs";
 import { createServer, type Server } from "node:http";
+import { flushCompileCache } from "node:module";
 import { systemClock } from "../common/clock.ts";
 import { messageOf, UserError } from "../common/errors.ts";
 import { identify } from "../common/process.ts";
@@ -65,6 +66,7 @@ async function serve(options: DaemonOptions): Promise<void> {
   recordHome(options, port, emulation);
   log(`serving http://127.0.0.1:${port}, machines: ${emulation.world.machines.mode}`);
   report({ ok: true });
+  flushCompileCache(); // at the exit it would be too late for a daemon that is killed
   process.on("SIGTERM", () => void stop());
   process.on("SIGINT", () => void stop());
 
