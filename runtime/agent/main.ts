@@ -63,9 +63,10 @@ function answer(line: string): void {
   }
 }
 
+/** Environment of the container's first process; an emulated machine without a container keeps it in a file. */
 function readProcessOne(): string | undefined {
   try {
-    return readFileSync("/proc/1/environ", "utf8");
+    return readFileSync(process.env.VASTLANE_PID1_ENVIRON || "/proc/1/environ", "utf8");
   } catch {
     return undefined;
   }
