@@ -39,7 +39,7 @@ export async function startSshd(options: { env?: Record<string, string> } = {}):
   writeFileSync(join(folder, "authorized_keys"), readFileSync(`${key}.pub`));
   makeKey(join(folder, "host_key"));
   const port = await freePort();
-  const env = { HOME: home, VASTLANE_WORKSPACE: workspace, ...options.env };
+  const env = { HOME: home, VASTLANE_WORKSPACE: workspace, VASTLANE_PLAIN: "1", ...options.env };
   const config = join(folder, "sshd_config");
   writeFileSync(
     config,

@@ -1,0 +1,96 @@
+/** The files of ours that a push writes into `W/.vastlane` on the machine, beside the project. Pure but for templates. */
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { isDeepStrictEqual } from "node:util";
+import { UserError } from "../../common/errors.ts";
+import { renderTemplate } from "../templates.ts";
+import type { PushRequest, RunSpec } from "./request.ts";
+
+/** The Node that machines without one get; archives as published, checked by hash. */
+const NODE = {
+  nodeVersion: "24.11.1",
+  nodeSha256: {
+    x64: "58a5ff5cc8f2200e458bea22e329d5c1994aa1b111d499ca46ec2411d58239ca",
+    arm64: "0dc93ec5c798b0d347f068db6d205d03dea9a71765e6a53922b682b91265d71f",
+  },
+};
+
+export interface ControlFile {
+  name: string;
+  mode: number;
+  text: string;
+}
+
+/**
+ * All control files except the agent itself. `workspace` is the machine's W, `contentHash` that of the project.
+ * @throws UserError VL_BAD_CONFIG for a secret that cannot stand on one line.
+ */
+export function controlFiles(
+  request: PushRequest,
+  workspace: string,
+  contentHash: string,
+  secrets: Record<string, string>,
+): ControlFile[] {
+  const state = `${workspace}/.vastlane`;
+  const { requirements, setup } = request;
+  const plain = (name: string) => readFileSync(new URL(`../../templates/${name}`, import.meta.url), "utf8");
+  const deps = { ...NODE, requirements: requirements ?? "", setup: setup ?? "" };
+  return [
+    { name: "run.json", mode: 0o600, text: `${JSON.stringify(runFile(request.run, workspace, contentHash))}\n` },
+    { name: "env", mode: 0o600, text: envLines(shellEnvironment(request.run, workspace)) },
+    { name: "secrets.env", mode: 0o600, text: envLines(oneLineSecrets(secrets)) },
+    { name: "profile.sh", mode: 0o644, text: renderTemplate("profile.sh.hbs", { state }) },
+    { name: "install_deps.sh", mode: 0o755, text: renderTemplate("install_deps.sh.hbs", deps) },
+    { name: "start.sh", mode: 0o755, text: plain("start.sh") },
+    { name: "stop.sh", mode: 0o755, text: plain("stop.sh") },
+  ];
+}
+
+/** `run.json`. Its hash covers what makes it another job: the project, the command and its settings. */
+export function runFile(run: RunSpec, workspace: string, contentHash: string): Record<string, unknown> {
+  const job = createHash("sha256")
+    .update(JSON.stringify([contentHash, run.command, run.cwd, run.env, run.params, run.mode]))
+    .digest("hex");
+  const cwd = run.cwd === "." || run.cwd === "" ? `${workspace}/project` : `${workspace}/project/${run.cwd}`;
+  return { ...run, cwd, contentHash: job };
+}
+
+/** Whether the agent would do anything else with `after`: a price is only for reports. */
+export function isSameRun(before: unknown, after: Record<string, unknown>): boolean {
+  if (typeof before !== "object" || before === null) return false;
+  return isDeepStrictEqual({ ...before, pricePerHour: 0 }, { ...after, pricePerHour: 0 });
+}
+
+/** What shells on the machine see, so that a script run by hand finds what the training command finds. */
+export function shellEnvironment(run: RunSpec, workspace: string): Record<string, string> {
+  return {
+    ...run.env,
+    VASTLANE_WORKSPACE: workspace,
+    VASTLANE_RUN_ID: run.runId,
+    VASTLANE_CONTRACT_ID: String(run.contractId),
+    VASTLANE_CHECKPOINT_DIR: run.env.VASTLANE_CHECKPOINT_DIR ?? `${workspace}/persistent/checkpoints`,
+    VASTLANE_LOG_DIR: `${workspace}/logs`,
+    VASTLANE_PARAMS: JSON.stringify(run.params),
+    DEV_MODE: run.mode === "dev" ? "True" : "False",
+  };
+}
+
+/** `K=V` lines, the value as it is. A value with a line break cannot stand there: only the command gets it. */
+function envLines(env: Record<string, string>): string {
+  return Object.entries(env)
+    .filter(([name, value]) => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name) && !/[\n\r]/.test(value))
+    .map(([name, value]) => `${name}=${value}\n`)
+    .join("");
+}
+
+function oneLineSecrets(secrets: Record<string, string>): Record<string, string> {
+  for (const [name, value] of Object.entries(secrets)) {
+    if (!/[\n\r]/.test(value)) continue;
+    throw new UserError("VL_BAD_CONFIG", {
+      what: `the secret ${name} has line breaks`,
+      why: "the machine's environment file holds one variable per line",
+      hint: "encode it (base64, or JSON on one line) and decode it in your code",
+    });
+  }
+  return secrets;
+}

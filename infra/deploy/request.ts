@@ -1,0 +1,63 @@
+/**
+ * What a push is asked to do: plain data, handed from the Pulumi program to the push script as JSON. It holds no
+ * secret (names only) and nothing that differs between two computers with the same project, so that it may lie in
+ * a stack's state.
+ */
+import { Bug } from "../../common/errors.ts";
+import type { SshTarget } from "../ssh/target.ts";
+
+/** What the agent is to run; becomes `run.json` on the machine. */
+export interface RunSpec {
+  runId: string;
+  /** Program and arguments; null: a dev box, nothing is started. */
+  command: string[] | null;
+  /** Relative to the project. */
+  cwd: string;
+  env: Record<string, string>;
+  params: Record<string, unknown>;
+  mode: "dev" | "prod";
+  /** Seconds between SIGTERM and SIGKILL. */
+  graceSeconds: number;
+  /** Crashes in a row without progress after which the agent gives up. */
+  maxCrashes: number;
+  contractId: number;
+  /** USD; for reports on the machine. */
+  pricePerHour: number;
+  /** Hours since the machine's first start; null: no limit. */
+  maxHours: number | null;
+}
+
+export interface PushRequest {
+  target: SshTarget;
+  run: RunSpec;
+  /** Folders and files of the project. */
+  sync: string[];
+  /** Path of the built agent, relative to the project. */
+  agentBundle: string;
+  /** Python requirements, relative to the project; used when the file is there. */
+  requirements: string | null;
+  /** A file of the project or a shell command, run once on the machine. */
+  setup: string | null;
+  /** Names of secrets; their values are taken where the push runs. */
+  secretNames: string[];
+}
+
+/** The environment variable that carries the request to the push script. */
+export const REQUEST_VARIABLE = "VASTLANE_PUSH";
+
+/** Set when stdin carries a JSON object of secret values (those of Pulumi's secret configuration). */
+export const STDIN_VARIABLE = "VASTLANE_PUSH_STDIN";
+
+/** @throws Bug when the text is not such a request: both sides are ours. */
+export function parseRequest(text: string): PushRequest {
+  const request = JSON.parse(text) as PushRequest;
+  const isWhole =
+    Array.isArray(request.target?.addresses) &&
+    typeof request.target.contractId === "number" &&
+    typeof request.run?.runId === "string" &&
+    Array.isArray(request.sync) &&
+    typeof request.agentBundle === "string" &&
+    Array.isArray(request.secretNames);
+  if (!isWhole) throw new Bug("the push request lacks fields");
+  return request;
+}
