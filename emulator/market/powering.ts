@@ -36,7 +36,9 @@ export function createPowering(world: World): Powering {
       again.add(id);
       return;
     }
-    const work = drive(id)
+    // Begun later, so that a poke from within finds this one under way.
+    const work = Promise.resolve()
+      .then(() => drive(id))
       .catch((error) => world.log(`machine of contract ${id}: ${messageOf(error)}`))
       .finally(() => {
         busy.delete(id);
