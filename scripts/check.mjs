@@ -7,7 +7,18 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { projectNode, root, runNode } from "./run.mjs";
 
-const FOLDERS = ["common", "infra", "runtime", "emulator", "cli", "experiments", "test", "bench", "scripts", "bin"];
+const FOLDERS = [
+  "common",
+  "infra",
+  "runtime",
+  "emulator",
+  "cli",
+  "experiments",
+  "test",
+  "bench",
+  "scripts",
+  "bin",
+].filter((folder) => existsSync(join(root, folder)));
 
 const TOOLS = [
   {

@@ -11,7 +11,7 @@ import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { enterAlone } from "./setup/once.mjs";
-import { arePackagesThere, ensureNode, installPackages, linkLauncher } from "./setup/packages.mjs";
+import { arePackagesThere, ensureNode, installPackages, linkLauncher, settlePackages } from "./setup/packages.mjs";
 import { Problem } from "./setup/problem.mjs";
 import { isStampGood } from "./setup/stamp.mjs";
 
@@ -53,6 +53,7 @@ async function setUp() {
   }
   const node = await ensureNode(root, process.env, log);
   linkLauncher(root);
+  settlePackages(root);
   const child = spawn(node, [join(root, "scripts", "setup", "machine.ts"), ...flags], { cwd: root, stdio: "inherit" });
   // Ctrl-C reaches both; this one waits for the other's last word.
   process.on("SIGINT", () => {});

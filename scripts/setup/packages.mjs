@@ -11,7 +11,9 @@ import {
   readlinkSync,
   realpathSync,
   renameSync,
+  rmSync,
   symlinkSync,
+  utimesSync,
 } from "node:fs";
 import { delimiter, join, sep } from "node:path";
 import { Problem } from "./problem.mjs";
@@ -96,6 +98,21 @@ export async function ensureNode(root, env, log) {
     why,
     hint: `connect to the network and run: npm run setup\nor install Node ${OLDEST_NODE.major}.${OLDEST_NODE.minor} or newer yourself`,
   });
+}
+
+/**
+ * Leaves node_modules as npm's own record of it says. Otherwise each `npx` reads the whole tree first, which takes it
+ * half a second: the record must be newer than all folders, and know all packages.
+ * @param {string} root
+ */
+export function settlePackages(root) {
+  const folder = join(root, "node_modules");
+  if (lstatSync(folder).isSymbolicLink()) return;
+  // What the binary was taken from; `bin/node` is a hard link to it.
+  rmSync(join(folder, "node", "node_modules"), { recursive: true, force: true });
+  mkdirSync(join(folder, ".cache"), { recursive: true });
+  const now = new Date();
+  utimesSync(join(folder, ".package-lock.json"), now, now);
 }
 
 /**
