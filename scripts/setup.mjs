@@ -16,6 +16,7 @@ import { Problem } from "./setup/problem.mjs";
 import { isStampGood } from "./setup/stamp.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const start = Date.now();
 const flags = process.argv.slice(2);
 
 /** @param {string} line */
@@ -54,7 +55,8 @@ async function setUp() {
   const node = await ensureNode(root, process.env, log);
   linkLauncher(root);
   settlePackages(root);
-  const child = spawn(node, [join(root, "scripts", "setup", "machine.ts"), ...flags], { cwd: root, stdio: "inherit" });
+  const args = [join(root, "scripts", "setup", "machine.ts"), `--started=${start}`, ...flags];
+  const child = spawn(node, args, { cwd: root, stdio: "inherit" });
   // Ctrl-C reaches both; this one waits for the other's last word.
   process.on("SIGINT", () => {});
   process.on("SIGTERM", () => child.kill("SIGTERM"));

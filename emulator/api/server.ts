@@ -13,8 +13,7 @@ import { faultAfter, faultBefore } from "./fault-hooks.ts";
 import type { RateLimiter } from "./rate-limit.ts";
 import { ApiError, type Call, type Reply, type Route } from "./route.ts";
 import { createRouter, type Router } from "./router.ts";
-import { adminRoutes } from "./routes/admin.ts";
-import { marketRoutes } from "./routes/index.ts";
+import { adminRoutes, marketRoutes } from "./routes/index.ts";
 
 export interface ApiOptions {
   world: World;

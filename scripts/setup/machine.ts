@@ -15,9 +15,11 @@ import { DEFAULT_PUBLIC_KEY, resolveKeys } from "../../infra/ssh/keys.ts";
 import { writeStamp } from "./stamp.mjs";
 import { installTools } from "./system-packages.ts";
 
-const start = Date.now();
+const flags = process.argv.slice(2);
+/** When the first stage began, ms since the Unix epoch. */
+const start = Number(flags.find((flag) => flag.startsWith("--started="))?.slice("--started=".length) ?? Date.now());
 const env = process.env;
-const isEngineOptional = process.argv.includes("--engine-optional");
+const isEngineOptional = flags.includes("--engine-optional");
 const interrupt = new AbortController();
 for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, () => interrupt.abort());
 

@@ -11,6 +11,9 @@ import { rentRoutes } from "./rent.ts";
 import { sshKeyRoutes } from "./ssh-keys.ts";
 import { userRoutes } from "./users.ts";
 
+/** Our own routes, which the real market has not: on loopback only. */
+export { adminRoutes } from "./admin.ts";
+
 /** A fresh table; each has its own memory of results, so listeners that must share it share the table. */
 export function marketRoutes(): Route[] {
   return [
