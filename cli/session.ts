@@ -38,7 +38,7 @@ export async function openMarket(
   const root = options.root ?? findProjectRoot(io.cwd);
   const stateDir = stateFolder(root);
   const config = readStackConfig(root, stack);
-  const market = resolveMarket(config.market, root, undefined, environmentOf(root, io.env as NodeJS.ProcessEnv));
+  const market = resolveMarket(config.market, root, environmentOf(root, io.env as NodeJS.ProcessEnv));
   const deps = createDeps({ market, stateDir, log: silent, signal: io.signal });
   const account = options.skipAccount ? { id: 0, creditUsd: 0 } : await readAccount(market, deps.api);
   return { root, stateDir, stack, config, market, deps, account };

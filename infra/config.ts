@@ -173,9 +173,6 @@ export function machineNames(config: Pick<StackConfig, "machine">): string[] {
   return Array.from({ length: config.machine.nodes }, (_, i) => (i === 0 ? "main" : `node${i}`));
 }
 
-/** Keys under `vastlane:` that are not part of the schema because they hold secrets. */
-const SECRET_KEYS = new Set(["apiKey"]);
-
 /**
  * Checks raw configuration: an object from key (without `vastlane:`) to a value or to a JSON text of it.
  * @throws UserError VL_BAD_CONFIG naming every problem at once.
@@ -183,7 +180,7 @@ const SECRET_KEYS = new Set(["apiKey"]);
 export function parseConfig(raw: Record<string, unknown>, source = "the stack's configuration"): StackConfig {
   const values: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(raw)) {
-    if (!SECRET_KEYS.has(key) && !isSecretOf(key, raw)) values[key] = fromText(key, value);
+    if (!isSecretOf(key, raw)) values[key] = fromText(key, value);
   }
   const result = configSchema.safeParse(values);
   if (result.success) return result.data;
@@ -219,6 +216,9 @@ function describeProblems(error: z.ZodError, values: unknown, source: string): E
 function describeIssue(issue: z.core.$ZodIssue, values: unknown): string[] {
   if (issue.code === "unrecognized_keys") {
     return issue.keys.map((key) => {
+      // Pulumi copies its configuration into the state of the dynamic provider.
+      if (/^(vast_?ai_?)?api_?key$/i.test(key))
+        return `vastlane:${key}: the account key must not be in the configuration, as Pulumi would copy it into the state; set VASTAI_API_KEY in the environment or in .env`;
       const known = keysAt(issue.path);
       const near = nearest(key, known);
       return `${pathText([...issue.path, key])}: unknown key${near ? `; did you mean ${near}?` : `; known: ${known.join(", ")}`}`;

@@ -46,7 +46,7 @@ export function readProject(): Project {
 export async function announceCost(project: Project, scope: pulumi.Output<string>): Promise<void> {
   if (!pulumi.runtime.isDryRun()) return;
   try {
-    const market = resolveMarket(project.config.market, project.root, new pulumi.Config("vastlane").get("apiKey"));
+    const market = resolveMarket(project.config.market, project.root);
     const deps = createDeps({ market, stateDir: project.stateDir, log: silent, signal: new AbortController().signal });
     await readAccount(market, deps.api);
     for (const line of await previewMachines(deps, project.config, project.machineNames, await knownValue(scope))) {

@@ -15,7 +15,6 @@ export interface HandlerContext {
   root: string;
   stateDir: string;
   signal: AbortSignal;
-  configKey(): string | undefined;
   isOrphaned(): Promise<boolean>;
 }
 
@@ -39,7 +38,7 @@ export async function openSession(
   of: { market: MarketName; stack: string; name: string; identityFile?: string | null },
   recorded?: AccountIdentity,
 ): Promise<Session> {
-  const market = resolveMarket(of.market, context.root, context.configKey());
+  const market = resolveMarket(of.market, context.root);
   const deps = createDeps({
     market,
     stateDir: context.stateDir,

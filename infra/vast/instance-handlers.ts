@@ -11,6 +11,7 @@
  * | delete | last checkpoint, DELETE, proof                | nothing                                        |
  */
 
+import { formatError } from "../../common/errors.ts";
 import type { Log } from "../../common/log.ts";
 import type { StackConfig } from "../config.ts";
 import { removePin, writePin } from "../ssh/known-hosts.ts";
@@ -175,15 +176,25 @@ async function settled(
     const contract = error.contract;
     // The shape that Pulumi's provider server turns into "initialisation failed"; `inputs` includes the shim's
     // own `__provider`, without which the later delete fails.
-    throw Object.assign(new Error(`VL_NOT_READY: contract ${contract.id}: ${error.reason}`), {
+    const message = notReady(contract, error.reason, inputs.stack);
+    throw Object.assign(new Error(message), {
       id,
-      reasons: [error.reason],
+      reasons: [message],
       properties: {
         ...inputs,
         ...factsOf(contract, [], situationOf(contract) === "running" ? "not-ready" : situationOf(contract)),
       },
     });
   }
+}
+
+function notReady(contract: Contract, reason: string, stack: string): string {
+  const price = (contract.gpuPricePerHour + contract.diskPricePerHour).toFixed(3);
+  return formatError("VL_NOT_READY", {
+    what: `contract ${contract.id} is rented at $${price}/h but not usable yet; it is kept in the state`,
+    why: reason.replace(/^VL_[A-Z_]+: /, ""),
+    hint: `\`vastlane up --stack ${stack}\` goes on with it, \`vastlane destroy --stack ${stack}\` ends it`,
+  });
 }
 
 function factsOf(contract: Contract, hostKeys: string[], observed: string): InstanceFacts {

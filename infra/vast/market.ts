@@ -24,11 +24,12 @@ export const VAST_URL = "https://console.vast.ai";
 const emulatorFile = z.looseObject({ url: z.string(), apiKey: z.string() });
 
 /**
- * The market's address and key from the environment, `.env`, the emulator's home, or (for vast) `configKey`.
+ * The market's address and key from the environment, `.env`, or the emulator's home. Not from Pulumi's configuration:
+ * Pulumi copies that into the state of the dynamic provider, also as plain text for `--show-secrets`.
  * @throws UserError VL_NO_KEY, VL_EMULATOR_DOWN, VL_WRONG_ACCOUNT (an emulator stack pointed at a real market).
  */
-export function resolveMarket(name: MarketName, root: string, configKey?: string, env = environmentOf(root)): Market {
-  return name === "emulator" ? emulatedMarket(root, env) : realMarket(env, configKey);
+export function resolveMarket(name: MarketName, root: string, env = environmentOf(root)): Market {
+  return name === "emulator" ? emulatedMarket(root, env) : realMarket(env);
 }
 
 /** The emulator's home for a project on this computer. */
@@ -36,8 +37,8 @@ export function emulatorHome(root: string, env: NodeJS.ProcessEnv = process.env)
   return env.VASTLANE_EMULATOR_HOME ?? join(stateFolder(root), "emulator");
 }
 
-function realMarket(env: NodeJS.ProcessEnv, configKey: string | undefined): Market {
-  const key = env.VASTAI_API_KEY || env.VAST_API_KEY || configKey;
+function realMarket(env: NodeJS.ProcessEnv): Market {
+  const key = env.VASTAI_API_KEY || env.VAST_API_KEY;
   if (!key) {
     throw new UserError("VL_NO_KEY", {
       what: "no account key for Vast.ai",

@@ -18,24 +18,22 @@ const root = findProjectRoot(process.cwd());
 const engine = engineAddress(process.argv);
 const abort = new AbortController();
 const inFlight = new Set<Promise<unknown>>();
-let configKey: string | undefined;
 let orphansEnded: Promise<unknown> | undefined;
 
 const context: HandlerContext = {
   root,
   stateDir: stateFolder(root),
   signal: abort.signal,
-  configKey: () => configKey,
   isOrphaned: async () => engine !== undefined && !(await answersAt(engine)),
 };
 
 if (engine !== undefined) startWatching(engine);
 
-/** Called by the shims' `configure` before anything else; must not wait (operations may start before it ends). */
-export function configure(config: Record<string, unknown>): void {
-  const key = config["vastlane:apiKey"];
-  if (typeof key === "string" && key !== "") configKey = key;
-}
+/**
+ * Called by the shims before anything else: loading this module is what starts the watch over the engine. Pulumi's
+ * configuration is not read: Pulumi keeps a copy of it in the state, where the account key must never be.
+ */
+export function configure(): void {}
 
 export const guard = tracked(guardHandlers(context));
 export const instance = tracked(instanceHandlers(context));

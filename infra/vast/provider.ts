@@ -10,8 +10,8 @@ import type * as pulumi from "@pulumi/pulumi";
 
 // biome-ignore-start lint/suspicious/noExplicitAny: bags of properties whose types are checked in the handlers
 export const guardProvider: pulumi.dynamic.ResourceProvider<any, any> = {
-  async configure(request: any) {
-    process.getBuiltinModule("node:module").createRequire(`${process.cwd()}/`)("vastlane/provider").configure(request);
+  async configure() {
+    process.getBuiltinModule("node:module").createRequire(`${process.cwd()}/`)("vastlane/provider").configure();
   },
   async create(inputs: any) {
     return process
@@ -40,8 +40,8 @@ export const guardProvider: pulumi.dynamic.ResourceProvider<any, any> = {
 };
 
 export const instanceProvider: pulumi.dynamic.ResourceProvider<any, any> = {
-  async configure(request: any) {
-    process.getBuiltinModule("node:module").createRequire(`${process.cwd()}/`)("vastlane/provider").configure(request);
+  async configure() {
+    process.getBuiltinModule("node:module").createRequire(`${process.cwd()}/`)("vastlane/provider").configure();
   },
   async create(inputs: any) {
     return process
