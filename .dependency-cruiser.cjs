@@ -35,6 +35,13 @@ module.exports = {
     only("emulator", ["common"], "Two independent readings of the market's API catch a wrong one."),
     only("cli", ["common", "infra", "runtime", "emulator"], "The CLI is not built on tests, scripts or examples."),
     {
+      name: "cli-acts-through-lifecycle",
+      severity: "error",
+      comment: "Rent, adopt and destroy have one implementation; the CLI has no HTTP calls of its own.",
+      from: { path: "^cli/" },
+      to: { path: "^infra/vast/api\\.ts$", dependencyTypesNot: ["type-only"] },
+    },
+    {
       name: "runtime-without-pulumi",
       severity: "error",
       comment: "A rented machine has neither Pulumi nor the account key.",
