@@ -10,5 +10,5 @@ export async function stackMachines(session: MarketSession, io: Io): Promise<Mac
   if (scope === undefined) return [];
   const scopes = readScopes(session.stateDir);
   const contracts = (await listOurs(session.deps, scope)).sort((a, b) => a.id - b.id);
-  return contracts.map((contract) => viewOf(contract, scopes, io.clock.now() / 1000));
+  return contracts.map((contract) => viewOf(contract, scopes, session.deps.api.nowS()));
 }

@@ -30,7 +30,7 @@ async function status(args: string[], io: Io): Promise<number> {
   const session = await openMarket(values.stack ?? defaultStack(io.env), io);
   const scopes = readScopes(session.stateDir);
   const contracts = await session.deps.contracts.fresh();
-  const all = contracts.map((contract) => viewOf(contract, scopes, io.clock.now() / 1000));
+  const all = contracts.map((contract) => viewOf(contract, scopes, session.deps.api.nowS()));
   const isHalted = ({ situation }: MachineView) => situation === "stopped" || situation === "outbid";
   const shown = values.all ? all : all.filter((it) => !isHalted(it));
   const billingPerHour = all.reduce((sum, it) => sum + it.pricePerHourNow, 0);

@@ -56,6 +56,8 @@ async function serve(
   response: ServerResponse,
 ): Promise<void> {
   const { world } = options;
+  // Market time, which may run faster: clients take ages and deadlines from it, as from the real market's clock.
+  response.setHeader("Date", new Date(world.clock.now() * 1000).toUTCString());
   const url = new URL(`http://emulator${request.url ?? "/"}`);
   const bytes = await readBody(request);
   const isAdmin = url.pathname.startsWith("/_emulator/");

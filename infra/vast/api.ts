@@ -28,6 +28,8 @@ export interface Account {
 
 export interface MarketApi {
   readonly url: string;
+  /** The market's clock in Unix seconds, as its last answer told; this computer's own before the first. */
+  nowS(): number;
   account(): Promise<Account>;
   /** One page of at most 64 offers, in the query's order. */
   searchOffers(query: Record<string, unknown>): Promise<wire.Offer[]>;
@@ -76,11 +78,12 @@ export function createApi(options: ApiOptions): MarketApi {
     factor: 1.7,
     maxMs: 10_000,
   };
-  const context: Context = { options, clock, random, pace, policy };
+  const context: Context = { options, clock, random, pace, policy, aheadS: 0 };
   const call = <T>(request: Request_, answer: z.ZodType<T>) => callMarket(context, request, answer);
 
   return {
     url: options.url,
+    nowS: () => clock.now() / 1000 + context.aheadS,
 
     async account() {
       const user = await call(
@@ -284,6 +287,8 @@ interface Context {
   random: () => number;
   pace: Pace;
   policy: RetryPolicy;
+  /** Seconds by which the market's clock is ahead of ours. */
+  aheadS: number;
 }
 
 function callMarket<T>(context: Context, request: Request_, answer: z.ZodType<T>): Promise<T> {
@@ -306,7 +311,8 @@ function callMarket<T>(context: Context, request: Request_, answer: z.ZodType<T>
   );
 }
 
-async function once<T>({ options, pace }: Context, request: Request_, answer: z.ZodType<T>): Promise<T> {
+async function once<T>(context: Context, request: Request_, answer: z.ZodType<T>): Promise<T> {
+  const { options, pace, clock } = context;
   await pace.take(request.endpoint, options.signal);
   let response: Response;
   let text: string;
@@ -323,6 +329,8 @@ async function once<T>({ options, pace }: Context, request: Request_, answer: z.
       signal: AbortSignal.timeout(TIMEOUT_MS),
       ...(request.body !== undefined && { body: JSON.stringify(request.body) }),
     });
+    const date = Date.parse(response.headers.get("date") ?? "");
+    if (!Number.isNaN(date)) context.aheadS = (date - clock.now()) / 1000;
     text = await response.text();
   } catch (cause) {
     throw new MarketError("network", { act: request.act, detail: networkDetail(cause), cause });
