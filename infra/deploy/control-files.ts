@@ -1,7 +1,6 @@
 /** The files of ours that a push writes into `W/.vastlane` on the machine, beside the project. Pure but for templates. */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { isDeepStrictEqual } from "node:util";
 import { UserError } from "../../common/errors.ts";
 import { renderTemplate } from "../templates.ts";
 import type { PushRequest, RunSpec } from "./request.ts";
@@ -46,19 +45,13 @@ export function controlFiles(
   ];
 }
 
-/** `run.json`. Its hash covers what makes it another job: the project, the command and its settings. */
+/** `run.json`. Its hash covers what makes it another job: project, command and settings. A dev box has no job. */
 export function runFile(run: RunSpec, workspace: string, contentHash: string): Record<string, unknown> {
   const job = createHash("sha256")
     .update(JSON.stringify([contentHash, run.command, run.cwd, run.env, run.params, run.mode]))
     .digest("hex");
   const cwd = run.cwd === "." || run.cwd === "" ? `${workspace}/project` : `${workspace}/project/${run.cwd}`;
-  return { ...run, cwd, contentHash: job };
-}
-
-/** Whether the agent would do anything else with `after`: a price is only for reports. */
-export function isSameRun(before: unknown, after: Record<string, unknown>): boolean {
-  if (typeof before !== "object" || before === null) return false;
-  return isDeepStrictEqual({ ...before, pricePerHour: 0 }, { ...after, pricePerHour: 0 });
+  return { ...run, cwd, contentHash: run.command === null ? "" : job };
 }
 
 /** What shells on the machine see, so that a script run by hand finds what the training command finds. */

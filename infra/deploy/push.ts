@@ -8,12 +8,12 @@
  */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { isDeepStrictEqual } from "node:util";
 import { messageOf, UserError } from "../../common/errors.ts";
 import { type Log, silent } from "../../common/log.ts";
-import { environmentOf, expandHome, findProjectRoot, stateFolder } from "../project.ts";
+import { environmentOf, findProjectRoot, stateFolder } from "../project.ts";
 import { shellQuote } from "../shell-quote.ts";
 import { SshFailure } from "../ssh/failure.ts";
 import { readPin } from "../ssh/known-hosts.ts";
@@ -22,7 +22,8 @@ import { deliver, deployFailure, remoteScript, type StateFile } from "./archive.
 import { sendBulk, splitBulk } from "./bulk.ts";
 import { type Connection, openConnection, RemoteError } from "./connection.ts";
 import { type Content, readContent, sizeText } from "./content.ts";
-import { controlFiles, isSameRun } from "./control-files.ts";
+import { controlFiles } from "./control-files.ts";
+import { localPath } from "./local-path.ts";
 import { type PushPlan, planPush } from "./plan.ts";
 import { parseProbe, type RemoteState } from "./remote-state.ts";
 import { type PushRequest, parseRequest, REQUEST_VARIABLE, STDIN_VARIABLE } from "./request.ts";
@@ -103,7 +104,7 @@ function targetOf(request: PushRequest, root: string): SshTarget {
   return {
     ...target,
     hostKeys: target.hostKeys ?? readPin(stateFolder(root), target.contractId),
-    identityFile: target.identityFile === null ? null : expandHome(target.identityFile),
+    identityFile: target.identityFile === null ? null : localPath(target.identityFile, root),
   };
 }
 
@@ -182,15 +183,17 @@ function stateFiles(
   const files = controlFiles(request, remote.workspace, project.hash, wanted).map(
     ({ name, mode, text }): StateFile => ({ name, mode, bytes: Buffer.from(text) }),
   );
-  const bundle = readFileSync(join(root, request.agentBundle));
+  const bundle = readFileSync(localPath(request.agentBundle, root));
   const isOther = (name: string, bytes: Uint8Array) =>
     remote.stateHashes.get(name) !== createHash("sha256").update(bytes).digest("hex");
   const bytesOf = (name: string) => files.find((file) => file.name === name)?.bytes ?? Buffer.alloc(0);
   const isNewAgent = isOther("agent.mjs", bundle);
   if (isNewAgent) files.push({ name: "agent.mjs", mode: 0o644, bytes: bundle });
-  const run = JSON.parse(Buffer.from(bytesOf("run.json")).toString()) as Record<string, unknown>;
+  const run = JSON.parse(Buffer.from(bytesOf("run.json")).toString()) as unknown;
   const changesRun =
-    isNewAgent || !isSameRun(remote.run, run) || ["env", "secrets.env"].some((name) => isOther(name, bytesOf(name)));
+    isNewAgent ||
+    !isDeepStrictEqual(remote.run, run) ||
+    ["env", "secrets.env"].some((name) => isOther(name, bytesOf(name)));
   return { files, changesRun };
 }
 

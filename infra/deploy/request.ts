@@ -6,7 +6,7 @@
 import { Bug } from "../../common/errors.ts";
 import type { SshTarget } from "../ssh/target.ts";
 
-/** What the agent is to run; becomes `run.json` on the machine. */
+/** What the agent is to run; becomes `run.json` on the machine. No price: it moves, and would be a new request. */
 export interface RunSpec {
   runId: string;
   /** Program and arguments; null: a dev box, nothing is started. */
@@ -21,8 +21,6 @@ export interface RunSpec {
   /** Crashes in a row without progress after which the agent gives up. */
   maxCrashes: number;
   contractId: number;
-  /** USD; for reports on the machine. */
-  pricePerHour: number;
   /** Hours since the machine's first start; null: no limit. */
   maxHours: number | null;
 }

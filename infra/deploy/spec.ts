@@ -1,0 +1,73 @@
+/**
+ * From a stack's configuration to what each of its machines is to be sent: pure, apart from reading the project.
+ * Nothing in it differs between two computers with the same project, so that CI and a laptop do not undo each other.
+ */
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import type { StackConfig } from "../config.ts";
+import { readContent } from "./content.ts";
+import { controlFiles } from "./control-files.ts";
+import { portablePath } from "./local-path.ts";
+import type { PushRequest, RunSpec } from "./request.ts";
+
+export interface DeployOptions {
+  root: string;
+  config: StackConfig;
+  runId: string;
+  /** Path of the private key, or null. */
+  identityFile: string | null;
+  /** The built agent. */
+  agentBundle: string;
+}
+
+/** A request with the machine left open. */
+export interface DeploySpec {
+  request: Omit<PushRequest, "target" | "run"> & { run: Omit<RunSpec, "contractId">; identityFile: string | null };
+  /** Changes with every byte that would be sent; a resource trigger. */
+  contentHash: string;
+  /** Paths that are left out because they look like secrets, for a warning. */
+  leftOut: { path: string; reason: string }[];
+}
+
+/** @throws UserError VL_BAD_CONFIG, VL_DEPLOY_FAILED as `readContent` does. */
+export function deploySpec({ root, config, runId, identityFile, agentBundle }: DeployOptions): DeploySpec {
+  const content = readContent(root, config.workspace.sync);
+  const request: DeploySpec["request"] = {
+    sync: config.workspace.sync,
+    agentBundle: portablePath(agentBundle, root),
+    requirements: config.workspace.requirements,
+    setup: config.workspace.setup,
+    secretNames: config.secrets,
+    identityFile: identityFile === null ? null : portablePath(identityFile, root),
+    run: {
+      runId,
+      command: config.experiment.command,
+      cwd: ".",
+      env: config.experiment.env,
+      params: config.experiment.params,
+      mode: config.mode,
+      graceSeconds: 30,
+      maxCrashes: 5,
+      maxHours: config.budget.maxHours,
+    },
+  };
+  return { request, contentHash: hashOf(content.hash, readFileSync(agentBundle), request), leftOut: content.leftOut };
+}
+
+/** The request for one machine. */
+export function requestFor(spec: DeploySpec, machine: Omit<PushRequest["target"], "identityFile">): PushRequest {
+  const { identityFile, run, ...rest } = spec.request;
+  return { ...rest, target: { ...machine, identityFile }, run: { ...run, contractId: machine.contractId } };
+}
+
+/** Project, agent and our own scripts, as they would be for one fixed workspace. */
+function hashOf(contentHash: string, agent: Uint8Array, request: DeploySpec["request"]): string {
+  const hash = createHash("sha256").update(contentHash).update(agent);
+  const anyMachine = requestFor(
+    { request, contentHash, leftOut: [] },
+    { contractId: 0, user: "root", addresses: [], hostKeys: null },
+  );
+  for (const { name, text } of controlFiles(anyMachine, "/workspace", contentHash, {}))
+    hash.update(`${name}\n${text}\n`);
+  return hash.digest("hex");
+}
