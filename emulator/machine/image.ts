@@ -99,21 +99,16 @@ export function readBase(node: string): Base {
   };
 }
 
+// biome-ignore format: names, not structure
+const ROOT_FOLDERS = [
+  "home", "media", "mnt", "srv", "run/sshd", "etc/profile.d",
+  "usr/local/bin", "usr/local/lib", "usr/local/sbin", "usr/local/share",
+];
+
 /** The root file system of an isolated machine; cheap to repeat at each start, and keeps what the machine changed. */
 export function prepareRoot(disk: string, spec: MachineSpec, base: Base): void {
   for (const { name, target } of base.links) placeLink(disk, name, target);
-  for (const folder of [
-    "home",
-    "media",
-    "mnt",
-    "srv",
-    "run/sshd",
-    "usr/local/bin",
-    "usr/local/sbin",
-    "etc/profile.d",
-  ]) {
-    placeFolder(disk, folder);
-  }
+  for (const folder of ROOT_FOLDERS) placeFolder(disk, folder);
   for (const folder of ["tmp", "var/tmp"]) placeFolder(disk, folder, 0o1777);
   placeLink(disk, "var/run", "../run");
   placeFile(disk, ".launch", imageFile("launch.sh"), 0o755);
@@ -134,13 +129,18 @@ function firstFiles(spec: MachineSpec, base: Base): [path: string, text: string,
   const pam = ["auth required pam_permit.so", "account required pam_permit.so", "password required pam_deny.so"];
   return [
     ["etc/group", "root:x:0:\ntty:x:5:\nshadow:x:42:\nutmp:x:43:\nusers:x:100:\nnogroup:x:65534:\n"],
-    ["etc/shadow", ["root", "nobody", "sshd"].map((user) => `${user}:*:19000:0:99999:7:::\n`).join(""), 0o640],
+    [
+      "etc/shadow",
+      ["root", "vastai_kaalia", "nobody", "sshd"].map((user) => `${user}:*:19000:0:99999:7:::\n`).join(""),
+      0o640,
+    ],
     ["etc/hosts", `127.0.0.1 localhost\n127.0.1.1 ${spec.hostname}\n`],
     // No resolver can be reached: an empty list makes look-ups fail at once.
     ["etc/resolv.conf", ""],
     ["etc/nsswitch.conf", "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n"],
     ["etc/environment", ""],
     ["etc/shells", "/bin/sh\n/bin/bash\n"],
+    ["etc/rsyncd.conf", rsyncModules(spec.contractId)],
     [
       "etc/profile",
       `export PATH="${DEFAULT_PATH}"\nfor i in /etc/profile.d/*.sh; do [ -r "$i" ] && . "$i"; done\nunset i\n`,
@@ -157,9 +157,16 @@ function firstFiles(spec: MachineSpec, base: Base): [path: string, text: string,
     // Last: its presence says that the list above is complete.
     [
       "etc/passwd",
-      "root:x:0:0:root:/root:/bin/bash\nsshd:x:101:65534::/run/sshd:/usr/sbin/nologin\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
+      // Second, as the host's own login that `vastai copy` uses for its rsync.
+      "root:x:0:0:root:/root:/bin/bash\nvastai_kaalia:x:0:0::/root:/bin/bash\nsshd:x:101:65534::/run/sshd:/usr/sbin/nologin\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
     ],
   ];
+}
+
+/** What `vastai copy` talks to over SSH: rsync's own daemon, with the contract's id, as typed, as the module. */
+function rsyncModules(contractId: number): string {
+  const module = "path = /\nread only = false\nuse chroot = false\nuid = 0\ngid = 0\n";
+  return [`C.${contractId}`, contractId].map((name) => `[${name}]\n${module}`).join("");
 }
 
 function placeLink(disk: string, name: string, target: string): void {

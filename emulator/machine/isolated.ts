@@ -158,7 +158,7 @@ function configOf(tools: IsolatedTools, base: Base): string {
     banner: `/${BANNER_FILE}`,
     version: tools.sshdVersion,
     usePam: base.hasPam,
-    user: "root",
+    user: "root vastai_kaalia",
     sftp: "internal-sftp",
   });
 }
