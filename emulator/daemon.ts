@@ -2,7 +2,7 @@
  * The emulator's process. Opens the home, takes over machines that outlived the last daemon, serves the market on
  * loopback, and reports on file descriptor 3 that it answers, or why it cannot. Log: `daemon.log` in the home.
  */
-import { closeSync, mkdirSync, writeSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, writeSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { flushCompileCache } from "node:module";
 import { systemClock } from "../common/clock.ts";
@@ -22,6 +22,7 @@ export type Report =
 
 /** Clients keep connections for longer than Node's 5 s and would meet a closed one. */
 const KEEP_ALIVE_MS = 65_000;
+const HOME_CHECK_MS = 2000;
 
 let isReported = false;
 
@@ -69,6 +70,10 @@ async function serve(options: DaemonOptions): Promise<void> {
   flushCompileCache(); // at the exit it would be too late for a daemon that is killed
   process.on("SIGTERM", () => void stop());
   process.on("SIGINT", () => void stop());
+  setInterval(() => {
+    // Somebody removed the folder: nobody could ever find or stop this daemon and its machines again.
+    if (!existsSync(options.home)) void stop();
+  }, HOME_CHECK_MS).unref();
 
   let isStopping = false;
   /** Ends the machines (their disks stay) and leaves a state that the next start goes on from. */
@@ -80,9 +85,11 @@ async function serve(options: DaemonOptions): Promise<void> {
     server.closeAllConnections();
     await emulation.quiesce();
     await emulation.world.machines.close({ endMachines: true });
-    emulation.world.market.stopped = true;
-    emulation.world.commit();
-    store.close();
+    if (existsSync(options.home)) {
+      emulation.world.market.stopped = true;
+      emulation.world.commit();
+      store.close();
+    }
     process.exit(0);
   }
 }
