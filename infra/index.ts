@@ -1,11 +1,13 @@
 /** The Pulumi program: reads the stack's configuration, calls the parts, exports outputs. Decides nothing. */
 import * as pulumi from "@pulumi/pulumi";
-import { announceCost, readProject } from "./program.ts";
+import { Deploy } from "./deploy/index.ts";
+import { announceCost, prepareShipment, readProject } from "./program.ts";
 import { StackGuard } from "./vast/guard.ts";
 import { VastInstance } from "./vast/instance.ts";
 
 const project = readProject();
 const { config, keys, stack } = project;
+const shipment = prepareShipment(project); // before any rent: what is wrong with the project must cost nothing
 
 const guard = new StackGuard("guard", {
   market: config.market,
@@ -14,6 +16,8 @@ const guard = new StackGuard("guard", {
   stack,
 });
 const machines = project.machineNames.map((name) => new VastInstance(name, { guard, config, keys }));
+for (const [i, machine] of machines.entries())
+  new Deploy(`${project.machineNames[i]}-deploy`, { machine, ...shipment });
 await announceCost(project, guard.scope);
 
 const [main] = machines;
@@ -23,4 +27,4 @@ export const pricePerHour = pulumi
   .apply((all) => all.reduce((a, b) => a + b, 0));
 export const contractId = main?.contractId;
 export const gpu = main?.gpuName;
-export const runId = `${stack}/main`;
+export const runId = shipment.spec.request.run.runId;

@@ -1,10 +1,15 @@
 /**
  * The parts of the Pulumi program, so that index.ts stays a list of them: configuration, names, preview.
  */
+import { execFileSync } from "node:child_process";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import * as pulumi from "@pulumi/pulumi";
 import { silent } from "../common/log.ts";
 import { machineNames, parseConfig, type StackConfig } from "./config.ts";
-import { findProjectRoot, stateFolder } from "./project.ts";
+import { type DeploySpec, deploySpec, findSecrets, secretsFingerprint } from "./deploy/index.ts";
+import { environmentOf, findProjectRoot, stateFolder } from "./project.ts";
+import { runIdOf } from "./run-id.ts";
 import { type KeyChoice, resolveKeys } from "./ssh/keys.ts";
 import { createDeps } from "./vast/context.ts";
 import { readAccount, resolveMarket } from "./vast/market.ts";
@@ -37,6 +42,49 @@ export function readProject(): Project {
   } catch (error) {
     throw readable(error);
   }
+}
+
+/** What each machine is to be sent, with the values of secrets found before anything is rented. */
+export interface Shipment {
+  spec: DeploySpec;
+  configSecrets: pulumi.Output<Record<string, string>> | undefined;
+  secretsFingerprint: string;
+}
+
+/** @throws pulumi.RunError when the project cannot be read, a secret has no value, or the agent cannot be built. */
+export function prepareShipment({ root, stateDir, stack, config, keys }: Project): Shipment {
+  try {
+    const secretConfig = new pulumi.Config("vastlane");
+    const { here, inConfig } = findSecrets(
+      config.secrets,
+      environmentOf(root),
+      (name) => secretConfig.get(name) !== undefined,
+    );
+    const spec = deploySpec({
+      root,
+      config,
+      runId: runIdOf(stack, config),
+      identityFile: keys.identityFile,
+      agentBundle: buildAgentBundle(stateDir),
+    });
+    for (const { path, reason } of spec.leftOut) pulumi.log.warn(`not sent: ${path} ${reason}`);
+    return {
+      spec,
+      configSecrets:
+        inConfig.length === 0
+          ? undefined
+          : pulumi.all(Object.fromEntries(inConfig.map((name) => [name, secretConfig.requireSecret(name)]))),
+      secretsFingerprint: secretsFingerprint(here, `${pulumi.getProject()}/${stack}`),
+    };
+  } catch (error) {
+    throw readable(error);
+  }
+}
+
+/** A process of its own: the runtime is shipped, never imported. Reused while its sources are unchanged. */
+function buildAgentBundle(stateDir: string): string {
+  const script = fileURLToPath(new URL("../runtime/agent/build.ts", import.meta.url));
+  return execFileSync(process.execPath, [script, join(stateDir, "build")], { encoding: "utf8" }).trim();
 }
 
 /**

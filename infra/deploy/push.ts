@@ -12,7 +12,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { isDeepStrictEqual } from "node:util";
 import { messageOf, UserError } from "../../common/errors.ts";
-import { type Log, silent } from "../../common/log.ts";
+import { fileLog, type Log, silent } from "../../common/log.ts";
 import { environmentOf, findProjectRoot, stateFolder } from "../project.ts";
 import { shellQuote } from "../shell-quote.ts";
 import { SshFailure } from "../ssh/failure.ts";
@@ -231,13 +231,23 @@ async function main(): Promise<void> {
   const report = await push(request, {
     root,
     secrets: secretsOf(request, root),
-    log: (line) => process.stderr.write(`${line}\n`),
+    log: progressLog(),
     signal: controller.signal,
   });
   const { files, sent, removed, kept, putAside, restarted } = report;
   process.stdout.write(
     `${JSON.stringify({ files, sent: sent.length, removed: removed.length, kept, putAside, restarted })}\n`,
   );
+}
+
+/** For raw `pulumi` to show; and into the operation's log, which `vastlane up` follows. */
+function progressLog(): Log {
+  const file = process.env.VASTLANE_OPERATION_LOG;
+  const toFile = file ? fileLog(file, "deploy") : silent;
+  return (line) => {
+    process.stderr.write(`${line}\n`);
+    toFile(line);
+  };
 }
 
 /** From stdin (Pulumi's secret configuration), else the environment, else `.env`. */

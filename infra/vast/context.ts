@@ -2,7 +2,7 @@
  * What the lifecycle needs, put together for the process that runs it: the provider plugin, the CLI, or a test.
  * One client, one list and one set of reserved offers per market and process, so that parallel operations share them.
  */
-import { appendFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Clock, systemClock } from "../../common/clock.ts";
 import { UserError } from "../../common/errors.ts";
@@ -53,18 +53,6 @@ export function createDeps(options: ContextOptions): Deps {
     firstContact: (contract, deadline) => firstContact(contract, deadline, options, clock),
     point: (name) => pauseAt(name, clock),
     poll: isLoopback(market.url) ? { firstMs: 50, maxMs: 1000 } : { firstMs: 2000, maxMs: 10_000 },
-  };
-}
-
-/** A log that appends lines to a file for people and for the CLI's progress; it never fails its caller. */
-export function fileLog(path: string, prefix: string): Log {
-  return (line) => {
-    try {
-      mkdirSync(join(path, ".."), { recursive: true });
-      appendFileSync(path, `${new Date().toISOString()} ${prefix}: ${line}\n`);
-    } catch {
-      // A full disk must not stop the destroy that is being logged.
-    }
   };
 }
 

@@ -52,26 +52,34 @@ export class MarketError extends Error {
 
 interface Rule {
   kind: MarketErrorKind;
-  when(answer: { status: number; code: string; text: string }): boolean;
+  when(answer: { status: number; code: string; said: string; text: string }): boolean;
 }
 
-/** First match wins. `text` is the whole body in lower case, `code` its `error` field. */
+/** First match wins. `text` is the whole body, `said` its message, both in lower case; `code` is its `error` field. */
 const RULES: Rule[] = [
+  // First: what stands on an error page proves nothing, and after a 5xx or a 408 the act may have happened.
+  { kind: "server", when: ({ status }) => status >= 500 || status === 408 },
   {
     kind: "no-credit",
-    when: ({ code, text, status }) => code === "insufficient_credit" || status === 411 || text.includes("lacks credit"),
+    when: ({ code, text, status }) =>
+      code === "insufficient_credit" || status === 411 || /lacks credit|insufficient[ _]credit/.test(text),
   },
   { kind: "spend-limit", when: ({ text }) => text.includes("spend_rate_limit") },
+  // A quota for the day: asking again within minutes is of no use.
+  { kind: "refused", when: ({ code }) => code === "search_quota_exceeded" },
   { kind: "rate", when: ({ status }) => status === 429 },
-  { kind: "offer-gone", when: ({ code, text }) => code === "no_such_ask" || text.includes("no_such_ask") },
+  {
+    kind: "offer-gone",
+    when: ({ code, said, text }) =>
+      code === "no_such_ask" || text.includes("no_such_ask") || /\b(not|no longer) available\b/.test(said),
+  },
   { kind: "auth", when: ({ status, code }) => status === 401 || status === 403 || code === "auth_error" },
   { kind: "gone", when: ({ code, status }) => code === "no_such_instance" || (status === 404 && code === "not_found") },
   {
     kind: "bid-too-low",
-    when: ({ code, text }) => code === "invalid_price" || (text.includes("bid") && text.includes("price")),
+    when: ({ code, said }) => code === "invalid_price" || (/\bbid\b/.test(said) && /\bprice\b/.test(said)),
   },
   { kind: "busy", when: ({ code }) => code === "resources_unavailable" },
-  { kind: "server", when: ({ status }) => status >= 500 },
 ];
 
 /** Reads an answer that means "no". `body` is the raw text: JSON, plain text or HTML. */
@@ -83,9 +91,11 @@ export function marketErrorFrom(
 ): MarketError {
   const json = parseObject(body);
   const code = typeof json?.error === "string" ? json.error : "";
-  const kind = RULES.find((rule) => rule.when({ status, code, text: body.toLowerCase() }))?.kind ?? "refused";
   const said = [json?.msg, json?.message, json?.detail].find((part) => typeof part === "string") as string | undefined;
-  const detail = (said ?? (code || body)).trim().slice(0, 300);
+  const answer = { status, code, said: (said ?? "").toLowerCase(), text: body.toLowerCase() };
+  const kind = RULES.find((rule) => rule.when(answer))?.kind ?? "refused";
+  // Of an object only its message: what else is in it may be a key (`instance_api_key`).
+  const detail = (said ?? (json ? code : body)).replace(/\s+/g, " ").trim().slice(0, 300);
   const createdContractId = typeof json?.new_contract === "number" ? json.new_contract : undefined;
   const retryAfterS = retryAfter(body, json, retryAfterHeader);
   return new MarketError(kind, {

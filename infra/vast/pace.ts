@@ -16,10 +16,13 @@ export const DOCUMENTED_INTERVALS_S: Record<string, number> = {
   charges: 1,
 };
 
+/** Longer than every documented interval. */
+const LONGEST_INTERVAL_S = 10;
+
 export interface Pace {
   /** Resolves when a call of this endpoint may start. Calls of one endpoint start in the order of asking. */
   take(endpoint: string, signal?: AbortSignal): Promise<void>;
-  /** A 429 said that calls must be this many seconds apart. */
+  /** A 429 said to wait so many seconds: the next call waits for them, and later ones are further apart. */
   learn(endpoint: string, seconds: number): void;
 }
 
@@ -36,8 +39,10 @@ export function createPace(clock: Clock, intervals: Record<string, number>): Pac
     },
     learn(endpoint, interval) {
       // Answers travel: a little more than asked keeps two calls from arriving too close together.
-      seconds[endpoint] = Math.max(seconds[endpoint] ?? 0, Math.min(interval, 60) + 0.05);
-      nextFreeMs[endpoint] = Math.max(nextFreeMs[endpoint] ?? 0, clock.now() + (seconds[endpoint] ?? 0) * 1000);
+      const wait = Math.min(interval, 60) + 0.05;
+      // A long wait is a penalty for now and no interval: kept for ever, one would make every later list a minute late.
+      seconds[endpoint] = Math.max(seconds[endpoint] ?? 0, Math.min(wait, LONGEST_INTERVAL_S));
+      nextFreeMs[endpoint] = Math.max(nextFreeMs[endpoint] ?? 0, clock.now() + wait * 1000);
     },
   };
 }

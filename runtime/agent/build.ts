@@ -65,3 +65,6 @@ function readCached(path: string, manifestPath: string): AgentBundle | undefined
 function hash(content: string | Buffer): string {
   return createHash("sha256").update(content).digest("hex");
 }
+
+// `node runtime/agent/build.ts [folder]` prints where the bundle is: infra ships it without importing the runtime.
+if (import.meta.main) process.stdout.write(`${(await buildAgent(process.argv[2])).path}\n`);
