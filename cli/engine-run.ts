@@ -60,7 +60,12 @@ export async function runEngine(run: EngineRun): Promise<EngineResult> {
       [...run.args, "--event-log", eventFile, "--non-interactive", "--color", "never", "--suppress-outputs"],
       {
         cwd: run.cwd,
-        env: { ...run.env, PULUMI_DEBUG_COMMANDS: "true", VASTLANE_CANCEL_FILE: cancelFile },
+        env: {
+          ...run.env,
+          PULUMI_DEBUG_COMMANDS: "true",
+          VASTLANE_CANCEL_FILE: cancelFile,
+          VASTLANE_OPERATION_LOG: run.logFile,
+        },
         // A process group of its own: the terminal's Ctrl-C reaches us alone, and we decide what it means.
         detached: true,
         stdio: ["ignore", "pipe", "pipe"],

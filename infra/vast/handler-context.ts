@@ -1,6 +1,7 @@
 /** What the provider's handlers share: where they run, for whom, and how they reach the market. */
 import { join } from "node:path";
-import { createDeps, fileLog } from "./context.ts";
+import { fileLog } from "../../common/log.ts";
+import { createDeps } from "./context.ts";
 import type { Deps } from "./lifecycle.ts";
 import {
   type AccountIdentity,
