@@ -36,7 +36,7 @@ async function runTests() {
   try {
     const args = ["run", "--reporter", "./scripts/test-reporter.ts", ...filters];
     const { code } = await runNode("node_modules/vitest/vitest.mjs", args, {
-      env: { VASTLANE_TEST_REPORT: report },
+      env: { VASTLANE_TEST_REPORT: report, ...(process.stdout.isTTY ? {} : { NO_COLOR: "1" }) },
       show: true,
     });
     const tests = JSON.parse(readFileSync(report, "utf8"));
