@@ -115,7 +115,7 @@ function recordHome(options: DaemonOptions, port: number, { world, adminKey }: E
     home: options.home,
     ...identify(process.pid),
     seed: world.options.seed,
-    speed: options.speed,
+    speed: world.clock.speed,
     accountId: account?.id ?? 0,
   });
 }

@@ -7,6 +7,7 @@ import type { Clock } from "../common/clock.ts";
 import type { Log } from "../common/log.ts";
 import { createRateLimiter } from "./api/rate-limit.ts";
 import { createApi } from "./api/server.ts";
+import { closeCharge } from "./billing/billing.ts";
 import type { MachineHost } from "./machine/types.ts";
 import { PHASES } from "./market/contracts.ts";
 import { countTraffic, fire } from "./market/lifecycle.ts";
@@ -99,6 +100,11 @@ export function openEmulation(setup: EmulationSetup): Emulation {
       isTicking = false;
       clearTimeout(timer);
       settle(world);
+      for (const contract of world.contracts.values()) {
+        if (contract.destroyedAt !== null) continue;
+        countTraffic(world, contract);
+        closeCharge(world, contract);
+      }
       world.commit();
       world.poke = () => {};
       await powering.idle();

@@ -30,8 +30,6 @@ export interface StartOptions {
   noMachines?: boolean;
   /** Extra read-only folders in every machine. */
   binds?: { from: string; to: string }[];
-  /** Node to run the daemon with; must run TypeScript as it is. */
-  node?: string;
 }
 
 /** Halves the time to the first answer: the daemon's sixty files are compiled once, not at each start. */
@@ -48,7 +46,7 @@ export async function startEmulator(options: StartOptions = {}, clock: Clock = s
   const home = options.home ?? defaultHome();
   const running = await findRunning(home);
   if (running) return running;
-  const report = await launch(home, argumentsOf(home, options), options.node);
+  const report = await launch(home, argumentsOf(home, options));
   if (report.ok || report.running) {
     const end = clock.now() + START_TIMEOUT_MS;
     while (clock.now() < end) {
@@ -92,7 +90,7 @@ export async function stopEmulator(home: string = defaultHome(), clock: Clock = 
 
 /** Ends the machines that a killed daemon left behind, if it had any. */
 async function cleanUp(home: string): Promise<void> {
-  if (existsSync(join(home, "machines"))) await launch(home, ["--home", home, "--cleanup"], undefined);
+  if (existsSync(join(home, "machines"))) await launch(home, ["--home", home, "--cleanup"]);
 }
 
 /** What the emulator of a home says of itself, with its address; undefined when none runs there. */
@@ -149,10 +147,10 @@ function argumentsOf(home: string, options: StartOptions): string[] {
 }
 
 /** Runs the daemon detached and returns what it reports, or a bare failure when it dies without a word. */
-async function launch(home: string, args: string[], node = process.execPath): Promise<Report> {
+async function launch(home: string, args: string[]): Promise<Report> {
   mkdirSync(home, { recursive: true, mode: 0o700 });
   const log = openSync(logPath(home), "a", 0o600);
-  const daemon = spawn(node, [fileURLToPath(new URL("daemon.ts", import.meta.url)), ...args], {
+  const daemon = spawn(nodeForTypeScript(), [fileURLToPath(new URL("daemon.ts", import.meta.url)), ...args], {
     detached: true,
     stdio: ["ignore", log, log, "pipe"],
     env: { NODE_COMPILE_CACHE: COMPILE_CACHE, ...process.env, NODE_NO_WARNINGS: "1" },
@@ -176,6 +174,12 @@ async function launch(home: string, args: string[], node = process.execPath): Pr
   pipe.destroy();
   daemon.unref();
   return report;
+}
+
+/** This Node where it runs TypeScript as it is, else the one that the project depends on. */
+function nodeForTypeScript(): string {
+  const own = fileURLToPath(new URL("../node_modules/node/bin/node", import.meta.url));
+  return process.features.typescript || !existsSync(own) ? process.execPath : own;
 }
 
 function startFailure(home: string, report: Report): UserError {

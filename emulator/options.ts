@@ -7,9 +7,10 @@ export interface DaemonOptions {
   home: string;
   /** Undefined: the port of the last time, else one that the system chooses. */
   port: number | undefined;
-  seed: number;
-  /** Market seconds per real second. */
-  speed: number;
+  /** Undefined: the market's own. */
+  seed: number | undefined;
+  /** Market seconds per real second; undefined: as before. */
+  speed: number | undefined;
   loadingSeconds: number;
   hasRateLimits: boolean;
   isCalm: boolean;
@@ -22,7 +23,6 @@ export interface DaemonOptions {
   isCleanup: boolean;
 }
 
-export const DEFAULT_SEED = 1;
 const DEFAULT_LOADING_SECONDS = 2;
 
 /** @throws UserError VL_USAGE. */
@@ -46,10 +46,10 @@ export function parseDaemonOptions(args: string[]): DaemonOptions {
   if (!values.home) throw usage("--home DIR is required");
   return {
     home: resolve(values.home),
-    port: values.port === undefined ? undefined : number("--port", values.port, 1, 65_535),
-    seed: number("--seed", values.seed ?? String(DEFAULT_SEED), 0, 2 ** 48),
-    speed: number("--speed", values.speed ?? "1", 0, 1e6),
-    loadingSeconds: number("--loading-seconds", values["loading-seconds"] ?? String(DEFAULT_LOADING_SECONDS), 0, 1e6),
+    port: number("--port", values.port, 1, 65_535),
+    seed: number("--seed", values.seed, 0, 2 ** 48),
+    speed: number("--speed", values.speed, 0, 1e6),
+    loadingSeconds: number("--loading-seconds", values["loading-seconds"], 0, 1e6) ?? DEFAULT_LOADING_SECONDS,
     hasRateLimits: values["rate-limits"] ?? false,
     isCalm: values.calm ?? false,
     isPlain: values.plain ?? false,
@@ -65,7 +65,8 @@ function bindOf(text: string): { from: string; to: string } {
   return { from: resolve(from), to };
 }
 
-function number(name: string, text: string, low: number, high: number): number {
+function number(name: string, text: string | undefined, low: number, high: number): number | undefined {
+  if (text === undefined) return undefined;
   const value = Number(text);
   if (text.trim() === "" || !(value >= low && value <= high))
     throw usage(`${name} wants a number from ${low} to ${high}, not ${text}`);

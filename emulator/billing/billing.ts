@@ -49,10 +49,10 @@ export function ratePerHour(contract: ContractRecord): { gpu: number; disk: numb
 export function billUntil(world: World, contract: ContractRecord, to: number): void {
   while (contract.billedAt < to) {
     const midnight = (Math.floor(contract.billedAt / DAY) + 1) * DAY;
-    const until = Math.min(to, midnight, contract.openSince + HOUR);
-    if (until > contract.billedAt) accrue(contract, until - contract.billedAt);
+    const until = Math.max(contract.billedAt, Math.min(to, midnight, contract.openSince + HOUR));
+    accrue(contract, until - contract.billedAt);
     contract.billedAt = until;
-    if (until === midnight || until === contract.openSince + HOUR) closeCharge(world, contract);
+    if (until >= midnight || until >= contract.openSince + HOUR) closeCharge(world, contract);
   }
 }
 

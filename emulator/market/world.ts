@@ -5,6 +5,7 @@
  */
 import { randomBytes, randomInt } from "node:crypto";
 import type { Clock } from "../../common/clock.ts";
+import { UserError } from "../../common/errors.ts";
 import type { Log } from "../../common/log.ts";
 import { createFaults, type Faults } from "../faults/faults.ts";
 import type { MachineHost } from "../machine/types.ts";
@@ -27,8 +28,10 @@ import { createCalmNature, createNature, type Nature } from "./nature.ts";
 import { round } from "./random.ts";
 
 export interface WorldOptions {
-  seed: number;
-  speed: number;
+  /** Undefined: the market's own, or 1 for a new market. */
+  seed: number | undefined;
+  /** Undefined: as fast as before, or 1 for a new market. */
+  speed: number | undefined;
   /** Market seconds from a rent to a started container; half of it for a start with the disk kept. */
   loadingSeconds: number;
   /** Nothing happens by itself: no price moves, no stranger rents, no host fails. */
@@ -36,7 +39,7 @@ export interface WorldOptions {
 }
 
 export interface World {
-  readonly options: WorldOptions;
+  readonly options: WorldOptions & { seed: number };
   readonly store: Store;
   readonly clock: MarketClock;
   readonly catalogue: Catalogue;
@@ -70,7 +73,10 @@ export interface WorldSetup {
   onFatal(error: unknown): never;
 }
 
+const DEFAULT_SEED = 1;
 const START_CREDIT_USD = 25;
+/** A daemon that was away for longer did not just crash: its computer was off, and no machine ran. */
+const LONGEST_OUTAGE_SECONDS = 600;
 
 /** Opens the market of a store, or begins a new one in an empty store. */
 export function openWorld(setup: WorldSetup): World {
@@ -88,26 +94,27 @@ export function openWorld(setup: WorldSetup): World {
   const realSeconds = setup.clock.now() / 1000;
   const known = tables.markets.get("main");
   const market: MarketRecord = known ?? {
-    seed: options.seed,
+    seed: options.seed ?? DEFAULT_SEED,
     birth: realSeconds,
     settledAt: realSeconds,
     writtenAtMs: setup.clock.now(),
-    speed: options.speed,
+    speed: options.speed ?? 1,
     // Not from 1 up: the official CLI and SSH's known hosts remember addresses by contract id for ever.
     nextContractId: randomInt(10_000_000, 90_000_000),
     nextAccountId: 0,
     nextId: 1,
     stopped: false,
   };
+  if (options.seed !== undefined && options.seed !== market.seed) throw otherSeed(market.seed, options.seed);
+  market.speed = options.speed ?? market.speed;
   // Time went on while no daemon ran, at the speed of real time.
   const gapSeconds = known ? Math.max(0, setup.clock.now() - market.writtenAtMs) / 1000 : 0;
-  const clock = createMarketClock(setup.clock, { time: market.settledAt + gapSeconds, speed: options.speed });
-  if (market.stopped) {
+  const clock = createMarketClock(setup.clock, { time: market.settledAt + gapSeconds, speed: market.speed });
+  if (market.stopped || gapSeconds > LONGEST_OUTAGE_SECONDS) {
     skipBilling(tables.contracts, clock.now());
     market.settledAt = clock.now();
   }
   market.stopped = false;
-  market.speed = options.speed;
 
   let pending: JournalEntry[] = [];
   const catalogue = generateCatalogue(market.seed);
@@ -191,11 +198,20 @@ export function slotRecord(world: World, index: number): SlotRecord {
   return world.slots.get(index) ?? { slot: index, relists: 0, rival: null, renter: null };
 }
 
-/** After a clean stop nothing ran: the time since then costs nothing. */
+function otherSeed(known: number, wanted: number): UserError {
+  return new UserError("VL_USAGE", {
+    what: `This emulator's market has the seed ${known}, not ${wanted}.`,
+    why: "A market keeps its seed: its offers and contracts come from it.",
+    hint: "Leave --seed out, or give another folder with --home.",
+  });
+}
+
+/** When nothing ran, the time since then costs nothing. */
 function skipBilling(contracts: Table<ContractRecord>, now: number): void {
   for (const contract of contracts.values()) {
     if (contract.destroyedAt !== null) continue;
     contract.billedAt = now;
+    contract.openSince = now;
     contracts.save(contract.id, contract);
   }
 }

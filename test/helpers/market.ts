@@ -73,6 +73,8 @@ export interface TestMarket {
 
 export interface TestMarketOptions {
   seed?: number;
+  /** Absent: 1. Undefined: as the market was. */
+  speed?: number | undefined;
   loadingSeconds?: number;
   calm?: boolean;
   rateLimits?: boolean;
@@ -86,7 +88,7 @@ export async function openTestMarket(options: TestMarketOptions = {}): Promise<T
   const emulation = openEmulation({
     options: {
       seed: options.seed ?? 1,
-      speed: 1,
+      speed: "speed" in options ? options.speed : 1,
       loadingSeconds: options.loadingSeconds ?? 0,
       calm: options.calm ?? true,
     },
