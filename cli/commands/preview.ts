@@ -14,7 +14,7 @@ export const command: Command = {
     const { values } = readOptions("preview", args, { stack: { type: "string" }, json: { type: "boolean" } });
     const stack = values.stack ?? defaultStack(io.env);
     const operation = await openOperation(stack, io);
-    const { infos, changes } = await operate(operation, ["preview", "--refresh"]);
+    const { infos, changes } = await operate(operation, ["preview"]);
     if (values.json) io.stdout(`${JSON.stringify({ stack, messages: infos, changes })}\n`);
     else {
       for (const line of infos) io.stdout(`${line}\n`);

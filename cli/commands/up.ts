@@ -46,7 +46,7 @@ async function up(args: string[], io: Io): Promise<number> {
       hint: "use --yes to go ahead without a question",
     });
   }
-  await operate(operation, ["up", "--yes", "--skip-preview", "--refresh"]);
+  await operate(operation, ["up", "--yes", "--skip-preview"]);
   const machines = await stackMachines(session, io);
   if (values.json) io.stdout(`${JSON.stringify({ stack, machines })}\n`);
   else {

@@ -9,7 +9,7 @@ import { pathToFileURL } from "node:url";
 import { parse } from "yaml";
 import { messageOf, UserError } from "../../common/errors.ts";
 import { readFileIfThere } from "../../common/files.ts";
-import { type Env, projectRoot, stateFolder } from "../project.ts";
+import { type Env, projectRoot, stateFolder, vastlaneFolder } from "../project.ts";
 import { pathWithEngine, pulumiHome } from "./location.ts";
 
 export interface EnvironmentOptions {
@@ -58,6 +58,8 @@ export function engineVariables(env: Env, root: string): Record<string, string> 
     PATH: pathWithEngine(env, root),
     PULUMI_HOME: pulumiHome(env),
     PULUMI_SKIP_UPDATE_CHECK: "true",
+    // Program and provider load all of @pulumi/pulumi; compiled once, an `up` is half a second shorter.
+    NODE_COMPILE_CACHE: join(vastlaneFolder(env, root), "node-cache"),
     // The version is pinned by the folder that it lies in: no extra `pulumi version` before each operation.
     PULUMI_AUTOMATION_API_SKIP_VERSION_CHECK: "true",
   };

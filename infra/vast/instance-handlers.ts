@@ -5,7 +5,7 @@
  * | call   | does                                          | leaves                                         |
  * |--------|-----------------------------------------------|------------------------------------------------|
  * | create | adopt or rent, wait for SSH                   | a contract; recorded also when it is not ready |
- * | diff   | compares inputs and what refresh has observed | -                                              |
+ * | diff   | compares inputs, and the contract's condition | -                                              |
  * | read   | finds the contract in the account's list      | -                                              |
  * | update | repairs or replaces                           | as create                                      |
  * | delete | last checkpoint, DELETE, proof                | nothing                                        |
@@ -93,11 +93,17 @@ export function instanceHandlers(context: HandlerContext) {
       };
     },
 
+    /**
+     * Also looks at the market, so that a plain `pulumi up` repairs what was stopped, outbid or changed by hand
+     * without a refresh before it. A market that cannot be read is an error: nothing can be planned then.
+     */
     async diff(_id: string, olds: InstanceState, news: InstanceInputs) {
       const changed = COMPARED.filter((key) => canonicalJson(olds[key]) !== canonicalJson(news[key]));
       // Another scope or market: the old machine belongs to the old guard, which sweeps it; do not run both.
       const replaces = changed.filter((key) => key === "scope" || key === "market");
-      return { changes: changed.length > 0 || olds.observed !== "running", replaces, deleteBeforeReplace: true };
+      const changes =
+        changed.length > 0 || olds.observed !== "running" || (await observeNow(await open(olds), olds)) !== "running";
+      return { changes, replaces, deleteBeforeReplace: true };
     },
 
     async read(id: string, state: InstanceState) {
@@ -221,6 +227,11 @@ function observe(contract: Contract, state: InstanceState): string {
   if (situation !== "running") return situation;
   if (wantedBid(contract, state.rental, state.bidPerHour) !== undefined) return "rebid";
   return state.observed === "not-ready" ? "not-ready" : "running";
+}
+
+async function observeNow(session: Session, state: InstanceState): Promise<string> {
+  const contract = await findRecorded(session, state);
+  return contract ? observe(contract, state) : "gone";
 }
 
 async function findRecorded(session: Session, state: InstanceState): Promise<Contract | undefined> {

@@ -130,7 +130,10 @@ export async function obtain(deps: Deps, spec: MachineSpec): Promise<ReadyMachin
 
 /** Ours if there is one that still is what was asked for, else a new one. Contracts of an older request are ended. */
 export async function rentOrAdopt(deps: Deps, spec: MachineSpec): Promise<Contract> {
-  const { keep, end } = chooseAdoption(await listOurs(deps, spec.scope, spec.name), spec);
+  const ours = await listOurs(deps, spec.scope, spec.name);
+  // What the market shows is no longer an open question of a killed run.
+  for (const { label } of ours) if (label) deps.intents.clear(label);
+  const { keep, end } = chooseAdoption(ours, spec);
   await endContracts(
     deps,
     end.map(({ id }) => id),

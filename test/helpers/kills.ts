@@ -4,7 +4,7 @@ import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { engineChildren } from "../../infra/engine-process.ts";
 import { parseLabel } from "../../infra/vast/label.ts";
-import type { TestProject } from "./project.ts";
+import { finish, type TestProject } from "./project.ts";
 
 export const VICTIMS = ["engine", "provider", "both"] as const;
 export type Victim = (typeof VICTIMS)[number];
@@ -59,39 +59,28 @@ export function leftovers(project: TestProject): number[] {
 }
 
 /**
- * The most contracts that billed at the same moment for one instance, from the journal.
- * Intervals that only overlap by less than `boundS` of market time (a replacement) are not counted.
+ * The most contracts that billed at the same moment for one instance, from the journal after line `since`.
+ * An overlap of less than `boundS` of market time (an orphan's machine and its successor's) is not counted.
  */
-export async function mostAtOnce(project: TestProject, boundS = 0): Promise<number> {
-  const events: { t: number; key: string; change: number }[] = [];
-  const keys = new Map<number, string>();
-  const rents = new Map<number, number>();
-  for (const line of await project.market.journal()) {
+export async function mostAtOnce(project: TestProject, since = 0, boundS = 10): Promise<number> {
+  const lives = new Map<number, { key: string; from: number; to: number }>();
+  for (const line of await project.market.journal(since)) {
     if (line.contractId === undefined) continue;
     if (line.kind === "rent") {
       const label = parseLabel(line.label as string);
-      keys.set(line.contractId, label ? `${label.scope}:${label.name}` : "?");
-      rents.set(line.contractId, line.t);
-      events.push({ t: line.t + boundS, key: keys.get(line.contractId) ?? "?", change: 1 });
+      const key = label ? `${label.scope}:${label.name}` : "not ours";
+      lives.set(line.contractId, { key, from: line.t, to: Number.POSITIVE_INFINITY });
     }
-    if (line.kind === "destroy" && line.t - (rents.get(line.contractId) ?? line.t) > boundS) {
-      events.push({ t: line.t, key: keys.get(line.contractId) ?? "?", change: -1 });
-    } else if (line.kind === "destroy") {
-      events.push({
-        t: (rents.get(line.contractId) ?? line.t) + boundS,
-        key: keys.get(line.contractId) ?? "?",
-        change: -1,
-      });
-    }
+    const life = lives.get(line.contractId);
+    if (line.kind === "destroy" && life) life.to = line.t;
   }
-  events.sort((a, b) => a.t - b.t || a.change - b.change);
-  const now = new Map<string, number>();
-  let most = 0;
-  for (const { key, change } of events) {
-    now.set(key, (now.get(key) ?? 0) + change);
-    most = Math.max(most, now.get(key) ?? 0);
-  }
-  return most;
+  const all = [...lives.values()];
+  const overlapping = all.map(
+    (life) =>
+      all.filter((it) => it.key === life.key && it.from <= life.from && Math.min(it.to, life.to) - life.from > boundS)
+        .length,
+  );
+  return Math.max(all.length > 0 ? 1 : 0, ...overlapping);
 }
 
 function isProvider(pid: number): boolean {
@@ -100,4 +89,59 @@ function isProvider(pid: number): boolean {
   } catch {
     return false;
   }
+}
+
+export const RECOVERIES = ["vastlane destroy", "pulumi destroy", "vastlane up"] as const;
+export type Recovery = (typeof RECOVERIES)[number];
+
+export interface KillCase {
+  verb: "up" | "destroy";
+  /** A numbered point of lifecycle.ts, or milliseconds after the start. */
+  at: string | number;
+  victim: Victim;
+  recovery: Recovery;
+}
+
+/**
+ * Starts Pulumi, kills at the given moment, recovers, and looks for anything that should not be: a contract too many,
+ * then or a minute later, a process of ours, two machines billing for one instance. Ends with nothing rented.
+ * Returns what is wrong, in sentences; empty when all is well.
+ */
+export async function killOnce(project: TestProject, { verb, at, victim, recovery }: KillCase): Promise<string[]> {
+  const wrong: string[] = [];
+  const since = (await project.market.journal()).length;
+  const expectZero = async (what: string, run: Promise<{ code: number; stdout: string; stderr: string }>) => {
+    const { code, stdout, stderr } = await run;
+    if (code !== 0) wrong.push(`${what} ended with ${code}: ${(stdout + stderr).slice(-1500)}`);
+  };
+  if (verb === "destroy") await expectZero("the up before", project.pulumi(["up", "--yes", "--skip-preview"]));
+  const pause = typeof at === "string" ? pauseAt(project, at) : undefined;
+  const engine = project.startPulumi([verb, "--yes", "--skip-preview"], pause?.env ?? {});
+  const ended = finish(engine);
+  if (pause) {
+    if (!(await eventually(pause.reached))) wrong.push(`${verb} never came to ${at}`);
+  } else await Promise.race([ended, sleep(at as number)]);
+  kill(project, engine, victim);
+  pause?.release();
+  if (victim === "provider") await ended;
+  if (recovery === "vastlane up") {
+    await expectZero(recovery, project.vastlane(["up"]));
+    const alive = await project.alive();
+    if (alive.length !== 1) wrong.push(`after ${recovery} there are ${alive.length} contracts`);
+  }
+  if (recovery === "pulumi destroy") {
+    // As the README tells: a new shell takes what raw pulumi needs, which also clears what the killed run left.
+    await expectZero("vastlane env", project.vastlane(["env", project.stack]));
+    await expectZero(recovery, project.pulumi(["destroy", "--yes", "--skip-preview"]));
+  } else await expectZero("vastlane destroy", project.vastlane(["destroy"]));
+  const alive = await project.alive();
+  if (alive.length > 0) wrong.push(`contracts ${alive} are alive after ${recovery}`);
+  if (!(await eventually(() => leftovers(project).length === 0, 3000)))
+    wrong.push(`processes ${leftovers(project)} are left`);
+  await project.market.clock({ advanceSeconds: 60 });
+  const later = await project.alive();
+  if (later.length > 0) wrong.push(`contracts ${later} are alive a minute after ${recovery}`);
+  const most = await mostAtOnce(project, since);
+  if (most > 1) wrong.push(`${most} contracts billed at once for one instance`);
+  return wrong;
 }
