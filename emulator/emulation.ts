@@ -2,8 +2,10 @@
  * Puts the parts together: a market in a store, its clockwork, the machines' driver and the API in front.
  * The daemon runs one on real time and real machines; tests run one on a clock of theirs, in their own process.
  */
+
 import type { RequestListener } from "node:http";
 import type { Clock } from "../common/clock.ts";
+import { Bug } from "../common/errors.ts";
 import type { Log } from "../common/log.ts";
 import { createRateLimiter } from "./api/rate-limit.ts";
 import { createApi } from "./api/server.ts";
@@ -51,7 +53,7 @@ const MAX_TICK_MS = 1000;
 export function openEmulation(setup: EmulationSetup): Emulation {
   const world = openWorld(setup);
   const powering = createPowering(world);
-  world.poke = powering.poke;
+  world.follow = powering.poke;
   const limiter = setup.hasRateLimits ? createRateLimiter(setup.clock) : null;
   const adminKey = firstKey(world);
   let timer: NodeJS.Timeout | undefined;
@@ -106,7 +108,7 @@ export function openEmulation(setup: EmulationSetup): Emulation {
         closeCharge(world, contract);
       }
       world.commit();
-      world.poke = () => {};
+      world.follow = () => {};
       await powering.idle();
     },
   };
@@ -123,6 +125,6 @@ function noteExit(world: World, contractId: number): void {
 function firstKey(world: World): string {
   const [account] = world.accounts.values();
   const key = world.keys.values().find((one) => one.accountId === account?.id && one.contractId === null);
-  if (!key) throw new Error("internal: a market without a key");
+  if (!key) throw new Bug("a market without a key");
   return key.key;
 }

@@ -55,8 +55,10 @@ export interface World {
   readonly hosts: Table<HostRecord>;
   readonly charges: Table<ChargeRecord>;
   machines: MachineHost;
-  /** Called for a contract whose machine may have to change. */
-  poke: (contractId: number) => void;
+  /** Says that a contract's machine may have to change; it does after the next commit, never before it is on disk. */
+  poke(contractId: number): void;
+  /** Does what `poke` announced. */
+  follow: (contractId: number) => void;
   nextId(): number;
   note(kind: JournalKind, detail: Omit<JournalEntry, "t" | "kind">): void;
   /** Makes all changes since the last commit lasting; with the disk's word for it when a contract came or went. */
@@ -101,7 +103,6 @@ export function openWorld(setup: WorldSetup): World {
     speed: options.speed ?? 1,
     // Not from 1 up: the official CLI and SSH's known hosts remember addresses by contract id for ever.
     nextContractId: randomInt(10_000_000, 90_000_000),
-    nextAccountId: 0,
     nextId: 1,
     stopped: false,
   };
@@ -117,6 +118,7 @@ export function openWorld(setup: WorldSetup): World {
   market.stopped = false;
 
   let pending: JournalEntry[] = [];
+  const poked = new Set<number>();
   const catalogue = generateCatalogue(market.seed);
   const nextId = () => market.nextId++;
   const world: World = {
@@ -130,7 +132,8 @@ export function openWorld(setup: WorldSetup): World {
     market,
     ...tables,
     machines: setup.machines,
-    poke: () => {},
+    poke: (contractId) => void poked.add(contractId),
+    follow: () => {},
     nextId,
     note: (kind, detail) => {
       pending.push({ t: round(market.settledAt, 3), kind, ...detail } as JournalEntry);
@@ -145,6 +148,9 @@ export function openWorld(setup: WorldSetup): World {
       } catch (error) {
         setup.onFatal(error);
       }
+      const ids = [...poked];
+      poked.clear();
+      for (const id of ids) world.follow(id);
     },
   };
   if (!known) createAccount(world, "dev");

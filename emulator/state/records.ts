@@ -11,7 +11,6 @@ export interface MarketRecord {
   writtenAtMs: number;
   speed: number;
   nextContractId: number;
-  nextAccountId: number;
   nextId: number;
   /** Set by a clean stop: the time until the next start is not billed. */
   stopped: boolean;

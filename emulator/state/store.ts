@@ -4,8 +4,10 @@
  * contract and the news of it are either both there or both not. `state.json` is a snapshot, taken when the
  * log has grown and at every start; a torn last line (killed while writing) never happened.
  */
+
 import { closeSync, fdatasyncSync, ftruncateSync, mkdirSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { Bug } from "../../common/errors.ts";
 import { readFileIfThere, readJsonIfThere, writeFileAtomic } from "../../common/files.ts";
 import { type JournalEntry, type JournalLine, openJournal } from "./journal.ts";
 
@@ -107,7 +109,7 @@ export function openStore(home: string): Store {
     },
     commit(entries, { durable }) {
       if (entries.length === 0 && dirty.size === 0) return;
-      if (wal === undefined) throw new Error("the store is closed");
+      if (wal === undefined) throw new Bug("the store is closed");
       const line: WalLine = { n: n + 1, put: {}, del: {}, journal: journal.number(entries) };
       for (const [name, ids] of dirty) {
         const records = mapOf(name);

@@ -107,11 +107,11 @@ export async function openTestMarket(options: TestMarketOptions = {}): Promise<T
   const [account] = world.accounts.values();
   if (!account) throw new Error("a market without an account");
   const follow = async () => {
-    settle(world);
-    await emulation.powering.idle();
-    settle(world);
-    await emulation.powering.idle();
-    world.commit();
+    for (let i = 0; i < 2; i += 1) {
+      settle(world);
+      world.commit();
+      await emulation.powering.idle();
+    }
   };
   return {
     world,

@@ -1,4 +1,5 @@
 /** `/_emulator/`: the hand of fate. Served on loopback only, to the key of the emulator's own account. */
+import { Bug } from "../../../common/errors.ts";
 import { creditOf, ratePerHour, usdOf } from "../../billing/billing.ts";
 import { FAULT_KINDS, type FaultName, isFaultName, MACHINE_FAULTS } from "../../faults/kinds.ts";
 import { PHASES } from "../../market/contracts.ts";
@@ -230,7 +231,7 @@ function living(world: World): ContractRecord[] {
 
 function firstAccount(world: World) {
   const [account] = world.accounts.values();
-  if (!account) throw new Error("internal: a market without an account");
+  if (!account) throw new Bug("a market without an account");
   return account;
 }
 
