@@ -1,6 +1,7 @@
 /** `vastlane up`: shows the price, asks, and brings the stack to what its configuration says. */
 import { UserError } from "../../common/errors.ts";
 import { machineNames } from "../../infra/config.ts";
+import { resolveKeys } from "../../infra/ssh/keys.ts";
 import { hostAlias } from "../../infra/vast/host-alias.ts";
 import { previewMachines } from "../../infra/vast/preview.ts";
 import { type Command, EXIT, type Io } from "../command.ts";
@@ -34,6 +35,7 @@ async function up(args: string[], io: Io): Promise<number> {
   });
   const stack = values.stack ?? defaultStack(io.env);
   const session = await openMarket(stack, io);
+  resolveKeys(session.config.ssh, session.config.market, session.stateDir); // a missing key before any price
   const operation = await openOperation(stack, io);
   const { config, deps } = session;
   const lines = await previewMachines(deps, config, machineNames(config), await scopeOfStack(session, io));

@@ -21,7 +21,7 @@ import { messageOf, UserError } from "../../common/errors.ts";
 import { readFileIfThere } from "../../common/files.ts";
 import type { Log } from "../../common/log.ts";
 import { isProgram } from "../../common/programs.ts";
-import type { Env } from "../project.ts";
+import { type Env, projectRoot } from "../project.ts";
 import {
   COMMAND_PLUGIN_VERSION,
   commandPluginPiece,
@@ -150,7 +150,7 @@ async function downloadEngine(piece: Piece, scratch: string, options: InstallOpt
   const script =
     'require("pulumi/lib/resolve").resolve({ version: process.argv[1] }).catch((e) => { console.error(e.cause?.message ?? e.message); process.exit(1); })';
   await run(process.execPath, ["-e", script, ENGINE_VERSION], {
-    cwd: options.root,
+    cwd: projectRoot, // the npm shim is ours, also for a project elsewhere
     env: { PULUMI_HOME: scratch },
     cancelSignal: options.signal,
   });

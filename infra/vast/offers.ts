@@ -236,8 +236,11 @@ export function smallestRelaxation(request: RentRequest, offers: readonly Offer[
     const failed = CONDITIONS.filter((condition) => condition.isUsed(request) && !condition.holds(offer, request));
     const [only] = failed;
     if (failed.length !== 1 || !only || only.name === "gpu.exclude") continue;
-    const pricePerHour = leastPrice(offer, request);
+    // A bid that is too low rents nothing: what counts is the price with the bid that wins.
+    const bid = only.name === "rental.bid" ? ceilCents(offer.minBidPerHour) : request.rental.bid;
+    const pricePerHour = leastPrice(offer, { ...request, rental: { ...request.rental, bid } });
     if (best && best.pricePerHour <= pricePerHour) continue;
+    if (only.name === "rental.bid" && pricePerHour > request.rental.maxPricePerHour) continue;
     const change = only.name === "rental.maxPricePerHour" ? `${ceilCents(pricePerHour)}` : only.relaxed(offer);
     best = { condition: only.name, change, pricePerHour, offer };
   }
