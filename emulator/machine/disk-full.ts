@@ -8,7 +8,7 @@ import { runTool } from "./tools.ts";
 
 const FOLDERS = "workspace root opt";
 
-/** Inside the machine's mount namespace, so that nothing is ever mounted on the computer itself. */
+/** Runs inside the machine's mount namespace: nothing is ever mounted on the computer itself. */
 const FILL = `
 [ ! -d /mnt/.full ] || exit 0
 mkdir /mnt/.full && mount -t tmpfs -o size=256k,mode=755 tmpfs /mnt/.full || exit 1
@@ -37,6 +37,8 @@ export async function freeDisk(nsenter: string, pid: number): Promise<void> {
 }
 
 async function inMounts(nsenter: string, pid: number, script: string): Promise<void> {
-  const { status, output } = await runTool(nsenter, [`--mount=/proc/${pid}/ns/mnt`, "/bin/sh", "-c", script]);
-  if (status !== 0) throw new Error(`the fault disk-full could not be set: ${output.trim()}`);
+  // umount reads /proc/self, which the machine's /proc has only for processes of its own pid namespace.
+  const namespaces = [`--mount=/proc/${pid}/ns/mnt`, `--pid=/proc/${pid}/ns/pid`];
+  const { status, output } = await runTool(nsenter, [...namespaces, "/bin/sh", "-c", script]);
+  if (status !== 0) throw new Error(`the fault disk-full could not be changed: ${output.trim()}`);
 }

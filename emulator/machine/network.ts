@@ -76,7 +76,7 @@ export async function createNetwork(home: string, tools: { ip: string; nsenter: 
         tools.ip,
         [],
         [
-          `link add name ${link.name} type veth peer name eth0 netns ${pid}`,
+          `link add name ${link.name} type veth peer name eth0 address ${hardwareAddress(link.address)} netns ${pid}`,
           `link set dev ${link.name} addrgenmode none master ${bridge} up`,
           `link set dev ${link.name} type bridge_slave isolated on`,
         ],
@@ -167,6 +167,12 @@ async function addresses(ip: string): Promise<Address[]> {
   const { status, output } = await runTool(ip, ["-json", "-4", "address", "show"]);
   if (status !== 0) throw new Error(`ip address show: ${output}`);
   return JSON.parse(output || "[]") as Address[];
+}
+
+/** Follows from the IP address, so that an ARP entry stays true when another machine gets the address later. */
+function hardwareAddress(address: string): string {
+  const bytes = address.split(".").map((part) => Number(part).toString(16).padStart(2, "0"));
+  return ["02", "76", ...bytes].join(":");
 }
 
 function linksOf(bridge: string): string[] {

@@ -1,7 +1,6 @@
 /**
  * Choosing a private network for one emulator's machines: pure arithmetic on IPv4 numbers.
- * A /22 gives 1021 addresses. Machines take them in turn, so that a restarted machine never meets
- * stale ARP entries of its former self.
+ * A /22 gives 1021 addresses, which machines take in turn.
  */
 
 /** A network as two numbers: its first address and the length of its prefix. */
