@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import * as pulumi from "@pulumi/pulumi";
 import { silent } from "../common/log.ts";
 import { machineNames, parseConfig, type StackConfig } from "./config.ts";
-import { type DeploySpec, deploySpec, findSecrets, secretsFingerprint } from "./deploy/index.ts";
+import { type Bundles, type DeploySpec, deploySpec, findSecrets, secretsFingerprint } from "./deploy/index.ts";
 import { environmentOf, findProjectRoot, stateFolder } from "./project.ts";
 import { runIdOf } from "./run-id.ts";
 import { type KeyChoice, resolveKeys } from "./ssh/keys.ts";
@@ -65,7 +65,7 @@ export function prepareShipment({ root, stateDir, stack, config, keys }: Project
       config,
       runId: runIdOf(stack, config),
       identityFile: keys.identityFile,
-      agentBundle: buildAgentBundle(stateDir),
+      bundles: buildBundles(stateDir),
     });
     for (const { path, reason } of spec.leftOut) pulumi.log.warn(`not sent: ${path} ${reason}`);
     return {
@@ -82,9 +82,9 @@ export function prepareShipment({ root, stateDir, stack, config, keys }: Project
 }
 
 /** A process of its own: the runtime is shipped, never imported. Reused while its sources are unchanged. */
-function buildAgentBundle(stateDir: string): string {
+function buildBundles(stateDir: string): Bundles {
   const script = fileURLToPath(new URL("../runtime/agent/build.ts", import.meta.url));
-  return execFileSync(process.execPath, [script, join(stateDir, "build")], { encoding: "utf8" }).trim();
+  return JSON.parse(execFileSync(process.execPath, [script, join(stateDir, "build")], { encoding: "utf8" }));
 }
 
 /**

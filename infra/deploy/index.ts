@@ -12,7 +12,7 @@ import { REQUEST_VARIABLE, STDIN_VARIABLE } from "./request.ts";
 import { type DeploySpec, requestFor } from "./spec.ts";
 
 export { findSecrets, type SecretSources, secretsFingerprint } from "./secrets.ts";
-export { type DeployOptions, type DeploySpec, deploySpec } from "./spec.ts";
+export { type Bundles, type DeployOptions, type DeploySpec, deploySpec } from "./spec.ts";
 
 /** What a deploy needs of a machine; `VastInstance` has it. */
 export interface DeployedMachine {

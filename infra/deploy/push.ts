@@ -162,7 +162,12 @@ async function sendAll(
   const { bulk, rest } = await splitBulk(plan.send, remote.rsync);
   if (bulk.length > 0) await sendBulk(connection, { root, workspace: remote.workspace }, bulk, log, signal);
   const restart = state.changesRun || (request.run.command !== null && plan.send.length + plan.remove.length > 0);
-  const { aside, agent } = await deliver(connection, { root, files: rest, state: state.files, plan, restart }, log);
+  const { aside, agent } = await deliver(
+    connection,
+    { root, files: rest, state: state.files, plan, restart },
+    log,
+    signal,
+  );
   if (plan.kept.length > 0) log(`kept, as edited on the machine: ${named(plan.kept)}`);
   if (aside !== null)
     log(`overwritten, though edited on the machine: ${named(plan.putAside)}; its version is in ${aside}`);
@@ -183,10 +188,11 @@ function stateFiles(
   const files = controlFiles(request, remote.workspace, project.hash, wanted).map(
     ({ name, mode, text }): StateFile => ({ name, mode, bytes: Buffer.from(text) }),
   );
-  const bundle = readFileSync(localPath(request.agentBundle, root));
+  const bundle = readFileSync(localPath(request.bundles.agent, root));
   const isOther = (name: string, bytes: Uint8Array) =>
     remote.stateHashes.get(name) !== createHash("sha256").update(bytes).digest("hex");
   const bytesOf = (name: string) => files.find((file) => file.name === name)?.bytes ?? Buffer.alloc(0);
+  files.push({ name: "experiment.mjs", mode: 0o644, bytes: readFileSync(localPath(request.bundles.experiment, root)) });
   const isNewAgent = isOther("agent.mjs", bundle);
   if (isNewAgent) files.push({ name: "agent.mjs", mode: 0o644, bytes: bundle });
   const run = JSON.parse(Buffer.from(bytesOf("run.json")).toString()) as unknown;

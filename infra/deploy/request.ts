@@ -30,8 +30,8 @@ export interface PushRequest {
   run: RunSpec;
   /** Folders and files of the project. */
   sync: string[];
-  /** Path of the built agent, relative to the project. */
-  agentBundle: string;
+  /** Paths of the built agent and of `vastlane/experiment`, relative to the project. */
+  bundles: { agent: string; experiment: string };
   /** Python requirements, relative to the project; used when the file is there. */
   requirements: string | null;
   /** A file of the project or a shell command, run once on the machine. */
@@ -54,7 +54,7 @@ export function parseRequest(text: string): PushRequest {
     typeof request.target.contractId === "number" &&
     typeof request.run?.runId === "string" &&
     Array.isArray(request.sync) &&
-    typeof request.agentBundle === "string" &&
+    typeof request.bundles?.agent === "string" &&
     Array.isArray(request.secretNames);
   if (!isWhole) throw new Bug("the push request lacks fields");
   return request;

@@ -16,8 +16,14 @@ export interface DeployOptions {
   runId: string;
   /** Path of the private key, or null. */
   identityFile: string | null;
-  /** The built agent. */
-  agentBundle: string;
+  bundles: Bundles;
+}
+
+/** Paths of what is built for machines. */
+export interface Bundles {
+  agent: string;
+  /** The module `vastlane/experiment`. */
+  experiment: string;
 }
 
 /** A request with the machine left open. */
@@ -30,11 +36,11 @@ export interface DeploySpec {
 }
 
 /** @throws UserError VL_BAD_CONFIG, VL_DEPLOY_FAILED as `readContent` does. */
-export function deploySpec({ root, config, runId, identityFile, agentBundle }: DeployOptions): DeploySpec {
+export function deploySpec({ root, config, runId, identityFile, bundles }: DeployOptions): DeploySpec {
   const content = readContent(root, config.workspace.sync);
   const request: DeploySpec["request"] = {
     sync: config.workspace.sync,
-    agentBundle: portablePath(agentBundle, root),
+    bundles: { agent: portablePath(bundles.agent, root), experiment: portablePath(bundles.experiment, root) },
     requirements: config.workspace.requirements,
     setup: config.workspace.setup,
     secretNames: config.secrets,
@@ -51,7 +57,11 @@ export function deploySpec({ root, config, runId, identityFile, agentBundle }: D
       maxHours: config.budget.maxHours,
     },
   };
-  return { request, contentHash: hashOf(content.hash, readFileSync(agentBundle), request), leftOut: content.leftOut };
+  return {
+    request,
+    contentHash: hashOf(content.hash, [bundles.agent, bundles.experiment], request),
+    leftOut: content.leftOut,
+  };
 }
 
 /** The request for one machine. */
@@ -60,9 +70,10 @@ export function requestFor(spec: DeploySpec, machine: Omit<PushRequest["target"]
   return { ...rest, target: { ...machine, identityFile }, run: { ...run, contractId: machine.contractId } };
 }
 
-/** Project, agent and our own scripts, as they would be for one fixed workspace. */
-function hashOf(contentHash: string, agent: Uint8Array, request: DeploySpec["request"]): string {
-  const hash = createHash("sha256").update(contentHash).update(agent);
+/** Project, bundles and our own scripts, as they would be for one fixed workspace. */
+function hashOf(contentHash: string, bundles: string[], request: DeploySpec["request"]): string {
+  const hash = createHash("sha256").update(contentHash);
+  for (const bundle of bundles) hash.update(readFileSync(bundle));
   const anyMachine = requestFor(
     { request, contentHash, leftOut: [] },
     { contractId: 0, user: "root", addresses: [], hostKeys: null },

@@ -1,6 +1,7 @@
 /**
- * Bundles the agent into one agent.mjs that any Node >= 18 runs, with no dependency and the same bytes each time:
- * deploy recognises it by hash. A build is reused while none of the files that went into it has changed.
+ * Bundles what machines get of us: the agent, and `vastlane/experiment` for projects that import it. Each is one file
+ * that any Node >= 18 runs, with no dependency and the same bytes each time: deploy recognises it by hash. A build is
+ * reused while none of the files that went into it has changed.
  */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -8,7 +9,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { readFileIfThere, writeFileAtomic } from "../../common/files.ts";
 
-export interface AgentBundle {
+export interface Bundle {
   path: string;
   /** Hex. */
   sha256: string;
@@ -17,16 +18,22 @@ export interface AgentBundle {
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 
-/** `outDir`: where the bundle and its manifest are kept. */
-export async function buildAgent(outDir = join(root, ".vastlane", "build")): Promise<AgentBundle> {
-  const path = join(outDir, "agent.mjs");
-  const manifest = join(outDir, "agent.inputs.json");
+/** `outDir`: where bundles and their manifests are kept. */
+export const buildAgent = (outDir?: string): Promise<Bundle> => bundle("agent", "runtime/agent/main.ts", outDir);
+
+/** What `import ... from "vastlane/experiment"` finds on a machine. */
+export const buildExperiment = (outDir?: string): Promise<Bundle> =>
+  bundle("experiment", "runtime/experiment.ts", outDir);
+
+async function bundle(name: string, entry: string, outDir = join(root, ".vastlane", "build")): Promise<Bundle> {
+  const path = join(outDir, `${name}.mjs`);
+  const manifest = join(outDir, `${name}.inputs.json`);
   const cached = readCached(path, manifest);
   if (cached) return cached;
 
   const { build } = await import("esbuild"); // starts a process of its own: only when there is something to do
   const result = await build({
-    entryPoints: [join(root, "runtime/agent/main.ts")],
+    entryPoints: [join(root, entry)],
     absWorkingDir: root,
     outfile: path,
     write: false,
@@ -48,7 +55,7 @@ export async function buildAgent(outDir = join(root, ".vastlane", "build")): Pro
   return { path, sha256: hash(code), code };
 }
 
-function readCached(path: string, manifestPath: string): AgentBundle | undefined {
+function readCached(path: string, manifestPath: string): Bundle | undefined {
   try {
     const manifest = JSON.parse(readFileIfThere(manifestPath) ?? "") as {
       inputs: Record<string, string>;
@@ -66,5 +73,8 @@ function hash(content: string | Buffer): string {
   return createHash("sha256").update(content).digest("hex");
 }
 
-// `node runtime/agent/build.ts [folder]` prints where the bundle is: infra ships it without importing the runtime.
-if (import.meta.main) process.stdout.write(`${(await buildAgent(process.argv[2])).path}\n`);
+// `node runtime/agent/build.ts [folder]` prints where the bundles are: infra ships them without importing the runtime.
+if (import.meta.main) {
+  const [agent, experiment] = await Promise.all([buildAgent(process.argv[2]), buildExperiment(process.argv[2])]);
+  process.stdout.write(`${JSON.stringify({ agent: agent.path, experiment: experiment.path })}\n`);
+}

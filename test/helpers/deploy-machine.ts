@@ -10,7 +10,7 @@ import { type PushReport, type PushWorld, push } from "../../infra/deploy/push.t
 import type { PushRequest, RunSpec } from "../../infra/deploy/request.ts";
 import { runSsh, waitForSsh } from "../../infra/ssh/shell.ts";
 import type { SshTarget } from "../../infra/ssh/target.ts";
-import { buildAgent } from "../../runtime/agent/build.ts";
+import { buildAgent, buildExperiment } from "../../runtime/agent/build.ts";
 import { freePort, makeKey } from "./sshd.ts";
 
 export type RequestChanges = Partial<Omit<PushRequest, "run">> & { run?: Partial<RunSpec> };
@@ -37,7 +37,7 @@ export async function startDeployMachine(options: { plain?: boolean } = {}): Pro
   mkdirSync(root);
   writeFileSync(join(root, "Pulumi.yaml"), "name: test\n");
   const key = makeKey(join(folder, "id"));
-  const agent = await buildAgent();
+  const [agent, experiment] = await Promise.all([buildAgent(), buildExperiment()]);
   const host = await createMachineHost({
     home: join(folder, "emulator"),
     apiPort: await freePort(),
@@ -81,7 +81,7 @@ export async function startDeployMachine(options: { plain?: boolean } = {}): Pro
     request: ({ run, ...changes } = {}) => ({
       target,
       sync: ["."],
-      agentBundle: agent.path,
+      bundles: { agent: agent.path, experiment: experiment.path },
       requirements: "requirements.txt",
       setup: null,
       secretNames: [],
