@@ -9,6 +9,7 @@ import { shellLines } from "../../cli/commands/env.ts";
 import { ensureLocalStack, pulumiEnv, pulumiVariables, recoverLock, resolveEngine } from "../../cli/engine.ts";
 import { projectRoot } from "../../cli/project.ts";
 import { systemClock } from "../../common/clock.ts";
+import { endOrphans } from "../../infra/engine-process.ts";
 import { describeWithEngine } from "../helpers/engine.ts";
 
 describeWithEngine("the local stack", () => {
@@ -35,6 +36,7 @@ describeWithEngine("the local stack", () => {
 
   afterAll(async () => {
     for (const child of started) killGroup(child);
+    await endOrphans(root); // language hosts are in groups of their own
     rmSync(root, { recursive: true, force: true });
   });
 
