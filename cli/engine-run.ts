@@ -52,25 +52,31 @@ const CANCEL_PATIENCE_MS = 45_000;
 export async function runEngine(run: EngineRun): Promise<EngineResult> {
   const folder = mkdtempSync(join(tmpdir(), "vastlane-run-"));
   const eventFile = join(folder, "events");
+  try {
+    const flags = ["--event-log", eventFile, "--non-interactive", "--color", "never", "--suppress-outputs"];
+    const env = { ...run.env, PULUMI_DEBUG_COMMANDS: "true" };
+    const child = await runChild({ ...run, args: [...run.args, ...flags], env });
+    return { ...readEvents(eventFile), ...child };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+export type ChildResult = Pick<EngineResult, "code" | "output" | "isInterrupted">;
+
+/** Runs a program that writes the operation's log: passes its lines on, and turns Ctrl-C into the cancel marker. */
+export async function runChild(run: EngineRun): Promise<ChildResult> {
+  const folder = mkdtempSync(join(tmpdir(), "vastlane-run-"));
   const cancelFile = join(folder, "cancel");
   const follower = followFile(run.logFile, run.onProgress);
   try {
-    const child = spawn(
-      run.program,
-      [...run.args, "--event-log", eventFile, "--non-interactive", "--color", "never", "--suppress-outputs"],
-      {
-        cwd: run.cwd,
-        env: {
-          ...run.env,
-          PULUMI_DEBUG_COMMANDS: "true",
-          VASTLANE_CANCEL_FILE: cancelFile,
-          VASTLANE_OPERATION_LOG: run.logFile,
-        },
-        // A process group of its own: the terminal's Ctrl-C reaches us alone, and we decide what it means.
-        detached: true,
-        stdio: ["ignore", "pipe", "pipe"],
-      },
-    );
+    const child = spawn(run.program, run.args, {
+      cwd: run.cwd,
+      env: { ...run.env, VASTLANE_CANCEL_FILE: cancelFile, VASTLANE_OPERATION_LOG: run.logFile },
+      // A process group of its own: the terminal's Ctrl-C reaches us alone, and we decide what it means.
+      detached: true,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     const output: Buffer[] = [];
     child.stdout.on("data", (chunk: Buffer) => output.push(chunk));
     child.stderr.on("data", (chunk: Buffer) => output.push(chunk));
@@ -90,8 +96,7 @@ export async function runEngine(run: EngineRun): Promise<EngineResult> {
     });
     clearTimeout(killer);
     run.io.signal.removeEventListener("abort", cancel);
-    follower.finish();
-    return { ...readEvents(eventFile), code, output: Buffer.concat(output).toString(), isInterrupted };
+    return { code, output: Buffer.concat(output).toString(), isInterrupted };
   } finally {
     follower.finish();
     rmSync(folder, { recursive: true, force: true });

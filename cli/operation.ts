@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
-import { UserError } from "../common/errors.ts";
+import { messageOf, UserError } from "../common/errors.ts";
 import { parseConfig, type StackConfig } from "../infra/config.ts";
 import { endOrphans } from "../infra/engine-process.ts";
 import { findProjectRoot, stateFolder } from "../infra/project.ts";
@@ -31,6 +31,23 @@ export function defaultStack(env: Io["env"]): string {
 
 /** The stack's configuration as its file says. @throws UserError VL_BAD_CONFIG, VL_NOT_FOUND */
 export function readStackConfig(root: string, stack: string): StackConfig {
+  const prefix = "vastlane:";
+  const entries = Object.entries(readStackFile(root, stack)).filter(([key]) => key.startsWith(prefix));
+  return parseConfig(
+    Object.fromEntries(entries.map(([key, value]) => [key.slice(prefix.length), value])),
+    `Pulumi.${stack}.yaml`,
+  );
+}
+
+/** The stack's configuration as the engine hands it to the program: every value a text. */
+export function configTexts(root: string, stack: string): Record<string, string> {
+  const entries = Object.entries(readStackFile(root, stack));
+  return Object.fromEntries(
+    entries.map(([key, value]) => [key, typeof value === "string" ? value : JSON.stringify(value)]),
+  );
+}
+
+function readStackFile(root: string, stack: string): Record<string, unknown> {
   const file = `Pulumi.${stack}.yaml`;
   let text: string;
   try {
@@ -43,21 +60,11 @@ export function readStackConfig(root: string, stack: string): StackConfig {
       cause,
     });
   }
-  let document: { config?: Record<string, unknown> } | null;
   try {
-    document = parse(text);
+    return (parse(text) as { config?: Record<string, unknown> } | null)?.config ?? {};
   } catch (cause) {
-    throw new UserError("VL_BAD_CONFIG", {
-      what: `${file} is not valid YAML`,
-      why: String((cause as Error).message),
-      cause,
-    });
+    throw new UserError("VL_BAD_CONFIG", { what: `${file} is not valid YAML`, why: messageOf(cause), cause });
   }
-  const entries = Object.entries(document?.config ?? {});
-  const ours = entries
-    .filter(([key]) => key.startsWith("vastlane:"))
-    .map(([key, value]) => [key.slice("vastlane:".length), value]);
-  return parseConfig(Object.fromEntries(ours), file);
 }
 
 /**

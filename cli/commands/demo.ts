@@ -4,14 +4,14 @@
  * `.vastlane/demo` and ends with the demo.
  */
 import { existsSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { UserError } from "../../common/errors.ts";
 import { writeFileAtomic } from "../../common/files.ts";
 import { type EmulatorClient, emulatorClient, startEmulator, stopEmulator } from "../../emulator/index.ts";
 import { findProjectRoot } from "../../infra/project.ts";
 import { runSsh } from "../../infra/ssh/shell.ts";
 import { type Command, EXIT, type Io } from "../command.ts";
-import { openOperation, operate } from "../operation.ts";
+import { demoEngine } from "../demo-engine.ts";
 import { readOptions } from "../options.ts";
 import { openMarket, resolveTarget } from "../session.ts";
 import { stackMachines } from "../stack-machines.ts";
@@ -86,6 +86,8 @@ async function tell({ root, home, say, io }: Stage): Promise<DemoResult> {
   const since = (from: number) => Math.round((io.clock.now() - from) / 100) / 10;
   const quiet = (line: string) => say(`      ${line}`);
 
+  const engine = await demoEngine(STACK, root, dirname(home), io);
+  if (engine.warning) say(engine.warning);
   say("vastlane rents GPUs as code. This demo does it on a market inside this computer: nothing costs money.\n");
   await startEmulator({
     home,
@@ -100,10 +102,8 @@ async function tell({ root, home, say, io }: Stage): Promise<DemoResult> {
   );
 
   say("2/5  `up`: rent the best machine for Pulumi.local.yaml, send the project, start experiments/bigram.ts.");
-  const operation = await openOperation(STACK, io);
   const upStarted = io.clock.now();
-  const upDone = operate(operation, ["up", "--yes", "--skip-preview"], quiet);
-  await upDone;
+  await engine.up(quiet);
   const session = await openMarket(STACK, io);
   const [machine] = await stackMachines(session, io);
   if (!machine)
@@ -126,28 +126,27 @@ async function tell({ root, home, say, io }: Stage): Promise<DemoResult> {
   say(`       ${await remote(`tail -n 1 ${OUTPUT}`)}`);
 
   say("5/5  `destroy`: end the machine, and ask the market whether anything still bills.");
-  await operate(operation, ["destroy", "--yes", "--skip-preview"], quiet);
-  const left = await stackMachines(session, io);
-  const { billingPerHour } = await market.status();
+  await engine.destroy(quiet);
+  const { billingPerHour, contracts: left } = await market.status(); // of the whole market, not only of the stack
   const costUsd = await billOf(market);
   const total = since(started);
-  const ok = left.length === 0 && billingPerHour === 0 && Number.isFinite(finalStep);
+  const ok = left === 0 && billingPerHour === 0 && Number.isFinite(finalStep);
   say(
-    `\nThe bill: ${usd(costUsd)} for one machine (emulated dollars). Machines left: ${left.length}. Billing now: ${usd(billingPerHour)}/h.`,
+    `\nThe bill: ${usd(costUsd)} for one machine (emulated dollars). Machines left: ${left}. Billing now: ${usd(billingPerHour)}/h.`,
   );
   say(
-    `${ok ? "Done" : "Not as it should be"} in ${total} s with Pulumi ${operation.engine.version}. Next: README.md, "From the demo to a real account".`,
+    `${ok ? "Done" : "Not as it should be"} in ${total} s with ${engine.warning ? "no engine" : engine.name.replace("pulumi", "Pulumi")}. Next: README.md, "From the demo to a real account".`,
   );
   return {
     ok,
-    engine: `pulumi ${operation.engine.version}`,
+    engine: engine.name,
     seconds: { total, upToFirstStep, recovery: null },
     preemptions: null,
     stepAtPreemption: null,
     finalStep: Number.isFinite(finalStep) ? finalStep : null,
     bitExact: null,
     costUsd,
-    contractsAfter: left.length,
+    contractsAfter: left,
     billingPerHourAfter: billingPerHour,
   };
 }

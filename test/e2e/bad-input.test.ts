@@ -8,8 +8,9 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect } from "vitest";
 import { engineChildren } from "../../infra/engine-process.ts";
+import { engineTest as test } from "../helpers/engine-test.ts";
 import { eventually } from "../helpers/kills.ts";
 import { finish, makeProject, repository, type TestProject } from "../helpers/project.ts";
 

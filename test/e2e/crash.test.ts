@@ -3,7 +3,8 @@
  * Cheaper tests cannot show it: what counts is what state file, lock, plugin process and market hold together.
  * `npm run kills` runs the whole matrix, and kills at random moments.
  */
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect } from "vitest";
+import { engineTest as test } from "../helpers/engine-test.ts";
 import { type KillCase, killOnce } from "../helpers/kills.ts";
 import { makeProject, type TestProject } from "../helpers/project.ts";
 

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { engineChildren } from "../../infra/engine-process.ts";
+import { engineTest } from "../helpers/engine-test.ts";
 import { finish, repository } from "../helpers/project.ts";
 
 let root: string;
@@ -19,7 +20,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
-test("the demo rents, trains, shows the loss over SSH, destroys, and says what it cost", async () => {
+engineTest("the demo rents, trains, shows the loss over SSH, destroys, and says what it cost", async () => {
   const { code, stdout, stderr } = await finish(
     spawn(process.execPath, [join(root, "cli/main.ts"), "demo"], { cwd: root }),
   );
@@ -44,4 +45,19 @@ test("the demo rents, trains, shows the loss over SSH, destroys, and says what i
   expect(result.costUsd).toBeGreaterThan(0);
   expect(engineChildren(root)).toEqual([]);
   expect(execFileSync("git", ["status", "--short"], { cwd: repository, encoding: "utf8" })).not.toContain("demo.json");
+});
+
+test("where no engine can be had, the demo says so first and runs the same program in process", async () => {
+  const env = {
+    ...process.env,
+    PULUMI_HOME: join(root, "no-pulumi"),
+    VASTLANE_ENGINE_MIRROR: root,
+    VASTLANE_OFFLINE: "1",
+  };
+  const child = spawn(process.execPath, [join(root, "cli/main.ts"), "demo"], { cwd: root, env });
+  const { code, stdout, stderr } = await finish(child);
+  expect(code, stdout + stderr).toBe(0);
+  expect(stdout.split("\n")[0]).toMatch(/^There is no Pulumi engine on this computer/);
+  const result = JSON.parse(readFileSync(join(root, ".vastlane/demo.json"), "utf8"));
+  expect(result).toMatchObject({ ok: true, engine: "none (in process)", contractsAfter: 0, billingPerHourAfter: 0 });
 });

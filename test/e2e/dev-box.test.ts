@@ -5,7 +5,8 @@
 import { spawn } from "node:child_process";
 import { cpSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect } from "vitest";
+import { engineTest as test } from "../helpers/engine-test.ts";
 import { eventually } from "../helpers/kills.ts";
 import { finish, makeProject, repository, type TestProject } from "../helpers/project.ts";
 

@@ -4,7 +4,8 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect } from "vitest";
+import { engineTest as test } from "../../helpers/engine-test.ts";
 import { makeProject, type TestProject } from "../../helpers/project.ts";
 
 const UP = ["up", "--yes", "--skip-preview"];
