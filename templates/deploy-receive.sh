@@ -10,7 +10,12 @@ die() { echo "$*" >&2; exit 1; }
 
 step lock
 exec 9>"$S/lock" || exit 1
-if command -v flock >/dev/null; then flock -w 120 9 || die "another push to this machine has not ended for two minutes"; fi
+# What has arrived goes on without the one who sent it: a lost connection must not stop an installation half-way.
+if command -v flock >/dev/null && ! flock -n 9; then
+  echo "an earlier push is still at work on this machine; waiting for it"
+  flock -w 900 9 || die "it has not ended for 15 minutes (process $(cat "$S/push.pid"))"
+fi
+echo $$ >"$S/push.pid"
 
 step receive
 rm -rf "$IN" && mkdir -m 700 "$IN" || exit 1

@@ -21,6 +21,8 @@ export interface StateFile {
 
 export interface Delivery {
   root: string;
+  /** The machine's W. */
+  workspace: string;
   /** Project files that travel in the archive. */
   files: readonly ContentFile[];
   state: readonly StateFile[];
@@ -45,11 +47,21 @@ const STEPS: Record<string, string> = {
   agent: "start the agent",
 };
 
+/** Ends the receiving script and what it has started, if that still runs; an agent has a session of its own. */
+const cancelCommand = (workspace: string) =>
+  `p=$(cat ${shellQuote(`${workspace}/.vastlane/push.pid`)}) && grep -q deploy-receive "/proc/$p/cmdline" && kill -TERM -- "-$p"`;
+
 /**
  * Sends the archive and waits until the agent runs. Steps and what installers print go to `log`.
+ * Cancelled, it ends the work on the machine as well; when the connection breaks, that goes on by itself.
  * @throws UserError VL_DEPLOY_FAILED or VL_DISK_FULL naming the step, SshFailure when the connection breaks.
  */
-export async function deliver(connection: Connection, delivery: Delivery, log: Log): Promise<Delivered> {
+export async function deliver(
+  connection: Connection,
+  delivery: Delivery,
+  log: Log,
+  signal?: AbortSignal,
+): Promise<Delivered> {
   let step = "lock";
   let stepStarted = performance.now();
   const delivered: Delivered = { aside: null, agent: "" };
@@ -63,9 +75,13 @@ export async function deliver(connection: Connection, delivery: Delivery, log: L
     else if (line.startsWith("vastlane: ")) delivered.agent = line.slice("vastlane: ".length);
     else if (line.trim() !== "") log(line);
   };
+  const { workspace } = delivery;
   const script = remoteScript("deploy-receive.sh", [delivery.restart ? "restart" : "keep"]);
   const packed = pipeline(tarStream(membersOf(delivery)), createGzip({ level: 1 }), () => {}); // `run` sees its errors
-  const result = await connection.run(script, { input: packed, onLine });
+  const result = await connection.run(script, { input: packed, onLine }).catch(async (error: unknown) => {
+    if (signal?.aborted) await connection.lastWord(cancelCommand(workspace));
+    throw error;
+  });
   if (result.code !== 0 || step !== "done") throw deployFailure(STEPS[step] ?? "finish the push", result.tail);
   return delivered;
 }

@@ -4,15 +4,16 @@
  * connection and everything on it end by themselves.
  */
 import { type ChildProcessByStdio, spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable, type Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { readFileIfThere } from "../../common/files.ts";
+import { isAlive } from "../../common/process.ts";
 import { type Attempt, failureOf, reasonOf } from "../ssh/failure.ts";
 import { renderKnownHosts } from "../ssh/known-hosts.ts";
-import { sshMissing } from "../ssh/shell.ts";
+import { offeredKeys, sshMissing } from "../ssh/shell.ts";
 import { hostKeyAlias, type SshAddress, type SshTarget, sshArguments } from "../ssh/target.ts";
 
 type Child = ChildProcessByStdio<Writable, Readable, Readable>;
@@ -37,6 +38,8 @@ export interface Connection {
     command: string,
     options?: { input?: AsyncIterable<Uint8Array>; onLine?: (line: string) => void },
   ): Promise<RemoteResult>;
+  /** Runs a short command although the push is cancelled; what comes of it is not looked at. */
+  lastWord(command: string): Promise<void>;
   /** A command line for rsync's `-e` that goes over this connection. */
   remoteShell: string;
   close(): Promise<void>;
@@ -55,7 +58,7 @@ export async function openConnection(
   input: () => Uint8Array,
   signal?: AbortSignal,
 ): Promise<Connection> {
-  const folder = mkdtempSync(join(tmpdir(), "vl-")); // short: a socket's path has to fit into 104 bytes
+  const folder = privateFolder();
   try {
     const knownHostsFile = join(folder, "known_hosts");
     writeFileSync(knownHostsFile, renderKnownHosts(hostKeyAlias(target.contractId), target.hostKeys ?? []));
@@ -66,11 +69,25 @@ export async function openConnection(
       if (typeof answer === "string") return master.connection(answer);
       attempts.push(answer);
     }
-    throw failureOf(target, attempts, []);
+    const denied = attempts.find((attempt) => attempt.reason === "permission-denied");
+    const offered = denied === undefined ? [] : await offeredKeys(target, denied.address, knownHostsFile, folder);
+    throw failureOf(target, attempts, offered);
   } catch (error) {
     rmSync(folder, { recursive: true, force: true });
     throw error;
   }
+}
+
+/**
+ * A folder for the connection's socket, its name short (a socket's path has to fit into 104 bytes) and with our
+ * process id in it: what killed pushes have left is recognised by that and removed.
+ */
+function privateFolder(): string {
+  for (const name of readdirSync(tmpdir())) {
+    const pid = Number(/^vl-(\d+)-\w{6}$/.exec(name)?.[1]);
+    if (pid > 0 && !isAlive({ pid, startTicks: null })) rmSync(join(tmpdir(), name), { recursive: true, force: true });
+  }
+  return mkdtempSync(join(tmpdir(), `vl-${process.pid}-`));
 }
 
 /** A command on the machine that ended with an error of its own. */
@@ -105,9 +122,13 @@ class Master {
 
   /** The probe's answer, or why this address does not work. */
   async start(probe: string, input: () => Uint8Array): Promise<string | Attempt> {
+    this.#signal?.throwIfAborted();
     const logFile = join(this.#folder, `${this.#address.kind}.log`);
     const child = this.#spawn({ ControlMaster: "yes", ControlPath: this.#socket }, logFile, probe);
     this.#child = child;
+    // Only until it stands: afterwards a cancelled push still has something to say over it.
+    const cancel = () => child.kill("SIGKILL");
+    this.#signal?.addEventListener("abort", cancel);
     const output = new Output(child);
     let isSilent = false;
     const limit = setTimeout(() => {
@@ -128,6 +149,7 @@ class Master {
       throw new RemoteError("the machine cannot be used", { code, stdout: output.all, tail: output.tail });
     } finally {
       clearTimeout(limit);
+      this.#signal?.removeEventListener("abort", cancel);
     }
   }
 
@@ -136,6 +158,7 @@ class Master {
       address: this.#address,
       answer,
       run: (command, options = {}) => this.#run(command, options),
+      lastWord: (command) => this.#lastWord(command),
       remoteShell: [
         "ssh",
         "-S",
@@ -158,7 +181,7 @@ class Master {
     { input, onLine }: { input?: AsyncIterable<Uint8Array>; onLine?: (line: string) => void },
   ): Promise<RemoteResult> {
     const logFile = join(this.#folder, `run-${Date.now()}.log`);
-    const child = this.#spawn({ ControlMaster: "no", ControlPath: this.#socket }, logFile, command);
+    const child = this.#spawn({ ControlMaster: "no", ControlPath: this.#socket }, logFile, command, this.#signal);
     const output = new Output(child, onLine);
     const exited = exitOf(child);
     const sent = input === undefined ? child.stdin.end() && undefined : pipeline(Readable.from(input), child.stdin);
@@ -177,14 +200,23 @@ class Master {
     return { code, stdout: output.all, tail: output.tail };
   }
 
-  #spawn(options: Record<string, string>, logFile: string, command: string): Child {
-    this.#signal?.throwIfAborted();
+  async #lastWord(command: string): Promise<void> {
+    const logFile = join(this.#folder, "last.log");
+    const child = this.#spawn({ ControlMaster: "no", ControlPath: this.#socket }, logFile, command);
+    child.stdin.end();
+    const limit = setTimeout(() => child.kill("SIGKILL"), 3000);
+    await exitOf(child).catch(() => {});
+    clearTimeout(limit);
+  }
+
+  #spawn(options: Record<string, string>, logFile: string, command: string, signal?: AbortSignal): Child {
+    signal?.throwIfAborted();
     const base = { knownHostsFile: this.#knownHostsFile, connectTimeoutSeconds: 15, logFile, options };
     const args = [...sshArguments(this.#target, this.#address, base), command];
     const child = spawn("ssh", args, {
       stdio: ["pipe", "pipe", "pipe"],
       killSignal: "SIGKILL",
-      ...(this.#signal === undefined ? {} : { signal: this.#signal }),
+      ...(signal === undefined ? {} : { signal }),
     });
     child.stdin.on("error", () => {}); // the machine may close first; its exit status tells
     return child;
@@ -235,7 +267,8 @@ class Output {
 function exitOf(child: Child): Promise<number> {
   return new Promise((resolve, reject) => {
     child.once("error", (error: NodeJS.ErrnoException) => {
-      if (error.name === "AbortError") return; // the exit follows
+      // Its output stays open: OpenSSH's master holds it for a client that is killed.
+      if (error.name === "AbortError") return resolve(255);
       reject(error.code === "ENOENT" ? sshMissing() : error);
     });
     child.once("close", (code) => resolve(code ?? 255));

@@ -164,7 +164,7 @@ async function sendAll(
   const restart = state.changesRun || (request.run.command !== null && plan.send.length + plan.remove.length > 0);
   const { aside, agent } = await deliver(
     connection,
-    { root, files: rest, state: state.files, plan, restart },
+    { root, workspace: remote.workspace, files: rest, state: state.files, plan, restart },
     log,
     signal,
   );

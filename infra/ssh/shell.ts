@@ -150,8 +150,11 @@ function inOrder(target: SshTarget): SshAddress[] {
   return [...target.addresses].sort((a, b) => Number(addressText(b) === last) - Number(addressText(a) === last));
 }
 
-/** Asks OpenSSH, in a second and talkative attempt, which keys it offers: path, type and fingerprint. */
-async function offeredKeys(
+/**
+ * Asks OpenSSH, in a second and talkative attempt, which keys it offers: path, type and fingerprint. For messages;
+ * `folder` takes its log.
+ */
+export async function offeredKeys(
   target: SshTarget,
   address: SshAddress,
   knownHostsFile: string,

@@ -3,13 +3,14 @@
  * project's files can be seen nowhere else.
  */
 import { execFileSync, spawn } from "node:child_process";
-import { readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { REQUEST_VARIABLE } from "../../infra/deploy/request.ts";
 import { type DeployMachine, startDeployMachine } from "../helpers/deploy-machine.ts";
-import { freePort } from "../helpers/sshd.ts";
+import { freePort, makeKey } from "../helpers/sshd.ts";
 
 const W = "$VASTLANE_WORKSPACE";
 
@@ -218,6 +219,27 @@ describe("on one machine", () => {
     await expect(machine.push({ target })).rejects.toMatchObject({ code: "VL_SSH_FAILED", reason: "host-key-changed" });
   });
 
+  test("a key that the machine does not accept is named with its fingerprint", async () => {
+    const wrong = makeKey(join(machine.root, "..", "id_wrong"));
+    await expect(machine.push({ target: { ...machine.target, identityFile: wrong } })).rejects.toMatchObject({
+      reason: "permission-denied",
+      why: expect.stringMatching(/keys offered: \S+id_wrong ED25519 SHA256:/),
+    });
+  });
+
+  test("what a killed push had sent is carried through, and the next one waits for it and tidies up here", async () => {
+    const started = script(machine, { setup: `sleep 3; echo went on >>${W}/setup.log` });
+    await eventually(async () => expect(started.stderr()).toContain("running the setup script"));
+    const left = () => readdirSync(tmpdir()).filter((name) => name.startsWith(`vl-${started.child.pid}-`));
+    started.child.kill("SIGKILL");
+    await started.done;
+    expect(left()).toHaveLength(1);
+    const { log } = await machine.push();
+    expect(left()).toEqual([]);
+    expect(log).toContain("an earlier push is still at work on this machine; waiting for it");
+    expect(await machine.run(`cat ${W}/setup.log`)).toBe("went on\n");
+  });
+
   test("a full disk is told apart from other failures", async () => {
     machine.write({ "fresh.txt": "x".repeat(5e5) });
     machine.setFault("disk-full");
@@ -239,14 +261,15 @@ describe("on one machine", () => {
     expect(await machine.run(`cat ${W}/.vastlane/secrets.env`)).toBe("HF_TOKEN=from-dotenv\n");
   });
 
-  test("a cancelled script ends at once with 130 and leaves no ssh behind", async () => {
-    const started = script(machine, { setup: "sleep 60" });
+  test("a cancelled script ends at once with 130, leaves no ssh behind, and stops its work on the machine", async () => {
+    const started = script(machine, { setup: "sleep 61" });
     await eventually(async () => expect(started.stderr()).toContain("running the setup script"));
     started.child.kill("SIGTERM");
     const result = await started.done;
     expect(result.code).toBe(130);
     expect(result.stderr).toContain("VL_CANCELLED: the deploy was cancelled");
     expect(sshProcesses(machine)).toEqual([]);
+    expect(await machine.run("pgrep -cx -f 'sleep 61' || true")).toBe("0\n");
   });
 });
 
