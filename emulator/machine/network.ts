@@ -79,6 +79,8 @@ export async function createNetwork(home: string, tools: { ip: string; nsenter: 
           `link add name ${link.name} type veth peer name eth0 address ${hardwareAddress(link.address)} netns ${pid}`,
           `link set dev ${link.name} addrgenmode none master ${bridge} up`,
           `link set dev ${link.name} type bridge_slave isolated on`,
+          // No ARP: a request that meets the port before it forwards is repeated only after a second.
+          `neighbour replace ${link.address} lladdr ${hardwareAddress(link.address)} dev ${bridge} nud permanent`,
         ],
       );
       const raised =
@@ -169,7 +171,7 @@ async function addresses(ip: string): Promise<Address[]> {
   return JSON.parse(output || "[]") as Address[];
 }
 
-/** Follows from the IP address, so that an ARP entry stays true when another machine gets the address later. */
+/** Follows from the IP address, so that its neighbour entry stays true when another machine gets the address later. */
 function hardwareAddress(address: string): string {
   const bytes = address.split(".").map((part) => Number(part).toString(16).padStart(2, "0"));
   return ["02", "76", ...bytes].join(":");

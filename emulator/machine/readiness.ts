@@ -3,7 +3,9 @@ import { connect } from "node:net";
 import type { Clock } from "../../common/clock.ts";
 
 const EVERY_MS = 10;
-const ATTEMPT_MS = 1000;
+/** A packet that is lost while the network comes up would be sent again only after a second: a new attempt is faster. */
+const CONNECT_MS = 50;
+const GREETING_MS = 2000;
 
 /** True as soon as the port greets with an SSH banner; false when `alive` says no or `limitMs` are over. */
 export async function answersSsh(
@@ -27,7 +29,8 @@ function greets(target: { host: string; port: number }): Promise<boolean> {
       socket.destroy();
       resolve(answer);
     };
-    socket.setTimeout(ATTEMPT_MS, () => finish(false));
+    socket.setTimeout(CONNECT_MS, () => finish(false));
+    socket.once("connect", () => socket.setTimeout(GREETING_MS));
     socket.once("error", () => finish(false));
     socket.once("close", () => finish(false));
     socket.once("data", (text) => finish(text.toString("latin1").startsWith("SSH-")));
