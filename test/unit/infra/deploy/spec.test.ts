@@ -1,0 +1,69 @@
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { homedir, tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { parseConfig } from "../../../../infra/config.ts";
+import { localPath, portablePath } from "../../../../infra/deploy/local-path.ts";
+import { deploySpec, requestFor } from "../../../../infra/deploy/spec.ts";
+
+let root: string;
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "vl-spec-"));
+  writeFileSync(join(root, "train.py"), "");
+  writeFileSync(join(root, "agent.mjs"), "agent");
+  writeFileSync(join(root, "experiment.mjs"), "experiment");
+});
+afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+const spec = (config: Record<string, unknown> = {}, at = root) =>
+  deploySpec({
+    root: at,
+    config: parseConfig({ experiment: { command: ["python", "train.py"] }, ...config }),
+    runId: "dev/main",
+    identityFile: join(at, ".vastlane/id"),
+    bundles: { agent: join(at, "agent.mjs"), experiment: join(at, "experiment.mjs") },
+  });
+
+test("a copy of the project elsewhere gives the same request and the same hash", () => {
+  const copy = `${root}-copy`;
+  try {
+    cpSync(root, copy, { recursive: true });
+    expect(spec({}, copy)).toEqual(spec());
+    expect(JSON.stringify(spec())).not.toContain(root);
+  } finally {
+    rmSync(copy, { recursive: true, force: true });
+  }
+});
+
+test.each<[string, () => void, Record<string, unknown>]>([
+  ["a project file", () => writeFileSync(join(root, "train.py"), "x"), {}],
+  ["the agent", () => writeFileSync(join(root, "agent.mjs"), "new"), {}],
+  ["the module for experiments", () => writeFileSync(join(root, "experiment.mjs"), "new"), {}],
+  ["the command", () => {}, { experiment: { command: ["python", "other.py"] } }],
+  ["the setup script", () => {}, { workspace: { setup: "echo hi" } }],
+])("the hash changes with %s", (_, change, config) => {
+  const before = spec().contentHash;
+  change();
+  expect(spec(config).contentHash).not.toBe(before);
+});
+
+test("a price cap is no reason to deploy again", () => {
+  expect(spec({ rental: { maxPricePerHour: 2 } })).toEqual(spec());
+});
+
+test("the request for a machine carries where it is and which contract pays", () => {
+  const machine = { contractId: 9, user: "root", addresses: [], hostKeys: ["ssh-ed25519 A"] };
+  const request = requestFor(spec(), machine);
+  expect(request.target).toEqual({ ...machine, identityFile: ".vastlane/id" });
+  expect(request.run.contractId).toBe(9);
+});
+
+test.each([
+  ["/p/a/b", "a/b"],
+  [join(homedir(), ".ssh/id"), "~/.ssh/id"],
+  ["/elsewhere/id", "/elsewhere/id"],
+  ["~/x", "~/x"],
+])("the path %s is kept as %s and found again", (path, kept) => {
+  expect(portablePath(path, "/p")).toBe(kept);
+  expect(localPath(kept, "/p")).toBe(path.replace(/^~/, homedir()));
+});
