@@ -44,7 +44,7 @@ export interface Pause {
 }
 
 export function pauseAt(project: TestProject, point: string): Pause {
-  const file = join(project.root, `pause-${point}`);
+  const file = join(project.root, ".vastlane", `pause-${point}`); // not part of the project that is sent
   rmSync(`${file}.done`, { force: true });
   return {
     env: { VASTLANE_PAUSE_AT: point, VASTLANE_PAUSE_FILE: file },

@@ -74,7 +74,7 @@ describe("one machine", () => {
       // Another build of the shim in state: as if the code had been changed since.
       inputs.__provider = `${inputs.__provider}\n// an older build`;
     }
-    const file = join(project.root, "state.json");
+    const file = join(project.root, ".vastlane/state.json"); // not part of the project that is sent
     writeFileSync(file, JSON.stringify(exported));
     await ok(project.pulumi(["stack", "import", "--file", file]));
     const before = await only();
