@@ -3,11 +3,15 @@ import { UserError } from "../../common/errors.ts";
 import { planRent, type RentRequest, smallestRelaxation } from "./offers.ts";
 import type { Offer } from "./wire.ts";
 
-/** `isTaken` offers fit but are being rented by others or failed before; they are named apart. */
+/**
+ * `isTaken` offers fit but are being rented by others or failed before; they are named apart. `needed` is for how many
+ * machines offers were looked for.
+ */
 export function noOfferError(
   request: RentRequest,
   offers: readonly Offer[],
   isTaken: (offer: Offer) => boolean = () => false,
+  needed = 1,
 ): UserError {
   const plan = planRent(request, offers);
   if (offers.length === 0) {
@@ -17,6 +21,13 @@ export function noOfferError(
     });
   }
   const taken = plan.candidates.filter(({ offer }) => isTaken(offer)).length;
+  const free = plan.candidates.length - taken;
+  if (free >= needed) {
+    return new UserError("VL_NO_OFFER", {
+      what: "the offers changed while they were looked through",
+      hint: "run the command again",
+    });
+  }
   const lines = [...plan.rejections]
     .sort((a, b) => b.count - a.count)
     .map(({ condition, wanted, count }) => `\n    vastlane:${condition} (${wanted}) rules out ${count}`);
@@ -26,7 +37,10 @@ export function noOfferError(
     offers.filter((offer) => !isTaken(offer)),
   );
   return new UserError("VL_NO_OFFER", {
-    what: `none of ${offers.length} offers fits`,
+    what:
+      free > 0
+        ? `only ${free} of ${offers.length} offers ${free === 1 ? "fits" : "fit"}, for ${needed} machines`
+        : `none of ${offers.length} offers fits`,
     why: lines.join(""),
     hint: relaxation
       ? `smallest single change: vastlane:${relaxation.condition} -> ${relaxation.change}, which allows a ${relaxation.offer.gpuCount}x ${relaxation.offer.gpuName} at $${relaxation.pricePerHour.toFixed(3)}/h`

@@ -61,9 +61,19 @@ interface Condition {
   /** False when the request does not use the condition. */
   isUsed(request: RentRequest): boolean;
   holds(offer: Offer, request: RentRequest): boolean;
-  /** The value of this condition that would let the offer in, as configuration text. */
-  relaxed(offer: Offer): string;
+  /** What to write instead to let the offer in, as configuration text and as the request with it; undefined: nothing. */
+  relax?(offer: Offer, request: RentRequest): { to: string; request: RentRequest } | undefined;
 }
+
+/** A relaxation of one key in `gpu`, `rental` or the request itself. */
+const gpu = (request: RentRequest, change: Partial<RentRequest["gpu"]>): RentRequest => ({
+  ...request,
+  gpu: { ...request.gpu, ...change },
+});
+const rental = (request: RentRequest, change: Partial<RentRequest["rental"]>): RentRequest => ({
+  ...request,
+  rental: { ...request.rental, ...change },
+});
 
 const list = (values: readonly (string | number)[]) => values.join(", ");
 
@@ -74,42 +84,52 @@ export const CONDITIONS: Condition[] = [
     wanted: ({ gpu }) => list(gpu.names),
     isUsed: ({ gpu }) => gpu.names.length > 0,
     holds: (offer, { gpu }) => gpu.names.length === 0 || gpu.names.some((name) => sameName(name, offer.gpuName)),
-    relaxed: (offer) => `add ${offer.gpuName}`,
+    relax: (offer, request) => ({
+      to: `add ${offer.gpuName}`,
+      request: gpu(request, { names: [...request.gpu.names, offer.gpuName] }),
+    }),
   },
   {
     name: "gpu.count",
     wanted: ({ gpu }) => `${gpu.count}`,
     isUsed: () => true,
     holds: (offer, { gpu }) => offer.gpuCount === gpu.count,
-    relaxed: (offer) => `${offer.gpuCount}`,
+    relax: (offer, request) =>
+      offer.gpuCount > 0 ? { to: `${offer.gpuCount}`, request: gpu(request, { count: offer.gpuCount }) } : undefined,
   },
   {
     name: "gpu.minVramGB",
     wanted: ({ gpu }) => `at least ${gpu.minVramGB}`,
     isUsed: ({ gpu }) => gpu.minVramGB > 0,
     holds: (offer, { gpu }) => vramGB(offer) >= gpu.minVramGB,
-    relaxed: (offer) => `${vramGB(offer)}`,
+    relax: (offer, request) => ({ to: `${vramGB(offer)}`, request: gpu(request, { minVramGB: vramGB(offer) }) }),
   },
   {
     name: "gpu.minCuda",
     wanted: ({ gpu }) => `at least ${gpu.minCuda}`,
     isUsed: ({ gpu }) => gpu.minCuda !== "0",
     holds: (offer, { gpu }) => compareVersions(String(offer.cudaVersion), gpu.minCuda) >= 0,
-    relaxed: (offer) => `"${offer.cudaVersion}"`,
+    relax: (offer, request) => ({
+      to: `"${offer.cudaVersion}"`,
+      request: gpu(request, { minCuda: `${offer.cudaVersion}` }),
+    }),
   },
   {
     name: "gpu.minReliability",
     wanted: ({ gpu }) => `at least ${gpu.minReliability}`,
     isUsed: ({ gpu }) => gpu.minReliability > 0,
     holds: (offer, { gpu }) => offer.reliability >= gpu.minReliability,
-    relaxed: (offer) => `${Math.floor(offer.reliability * 1000) / 1000}`,
+    relax: (offer, request) => {
+      const minReliability = Math.floor(offer.reliability * 1000) / 1000;
+      return { to: `${minReliability}`, request: gpu(request, { minReliability }) };
+    },
   },
   {
     name: "gpu.verified",
     wanted: () => "true",
     isUsed: ({ gpu }) => gpu.verified,
     holds: (offer, { gpu }) => !gpu.verified || offer.isVerified,
-    relaxed: () => "false",
+    relax: (_offer, request) => ({ to: "false", request: gpu(request, { verified: false }) }),
   },
   {
     name: "gpu.geolocation",
@@ -117,14 +137,22 @@ export const CONDITIONS: Condition[] = [
     isUsed: ({ gpu }) => gpu.geolocation.length > 0,
     holds: (offer, { gpu }) =>
       gpu.geolocation.length === 0 || gpu.geolocation.some((code) => code.toUpperCase() === countryOf(offer)),
-    relaxed: (offer) => `add ${countryOf(offer) || "any"}`,
+    relax: (offer, request) => {
+      const country = countryOf(offer);
+      return country
+        ? { to: `add ${country}`, request: gpu(request, { geolocation: [...request.gpu.geolocation, country] }) }
+        : { to: "[]", request: gpu(request, { geolocation: [] }) };
+    },
   },
   {
     name: "gpu.minDownMbps",
     wanted: ({ gpu }) => `at least ${gpu.minDownMbps}`,
     isUsed: ({ gpu }) => gpu.minDownMbps > 0,
     holds: (offer, { gpu }) => offer.downMbps >= gpu.minDownMbps,
-    relaxed: (offer) => `${Math.floor(offer.downMbps)}`,
+    relax: (offer, request) => {
+      const minDownMbps = Math.floor(offer.downMbps);
+      return { to: `${minDownMbps}`, request: gpu(request, { minDownMbps }) };
+    },
   },
   {
     name: "gpu.exclude",
@@ -133,37 +161,48 @@ export const CONDITIONS: Condition[] = [
     holds: (offer, { gpu }) =>
       !gpu.exclude.machines.includes(offer.machineId) &&
       !(offer.hostId !== null && gpu.exclude.hosts.includes(offer.hostId)),
-    relaxed: (offer) => `drop machine ${offer.machineId}`,
+    // Not relaxed: what somebody has excluded by hand was meant.
   },
   {
     name: "machine.diskGB",
     wanted: ({ diskGB }) => `${diskGB} free`,
     isUsed: () => true,
     holds: (offer, { diskGB }) => offer.diskSpaceGB >= diskGB,
-    relaxed: (offer) => `${Math.floor(offer.diskSpaceGB)}`,
+    relax: (offer, request) => {
+      const diskGB = Math.floor(offer.diskSpaceGB);
+      return diskGB >= 1 ? { to: `${diskGB}`, request: { ...request, diskGB } } : undefined;
+    },
   },
   {
     name: "budget.maxHours",
     wanted: ({ minHours }) => `available for ${minHours} h`,
     isUsed: ({ minHours }) => minHours > 0,
     holds: (offer, { minHours }) => offer.durationS >= minHours * 3600,
-    relaxed: (offer) => `${Math.floor(offer.durationS / 3600)}`,
+    relax: (offer, request) => {
+      const minHours = Math.floor(offer.durationS / 360) / 10;
+      return minHours > 0 ? { to: `${minHours}`, request: { ...request, minHours } } : undefined;
+    },
   },
   {
     name: "rental.bid",
     wanted: ({ rental }) => `${rental.bid} wins`,
     isUsed: ({ rental }) => rental.type === "interruptible" && rental.bid !== "auto",
     holds: (offer, { rental }) =>
-      rental.type !== "interruptible" || rental.bid === "auto" || rental.bid >= offer.minBidPerHour,
-    relaxed: (offer) => `${ceilCents(offer.minBidPerHour)}`,
+      rental.type !== "interruptible" || rental.bid === "auto" || rental.bid >= lowestBid(offer),
+    relax: (offer, request) => {
+      const bid = ceilCents(lowestBid(offer));
+      return { to: `${bid}`, request: rental(request, { bid }) };
+    },
   },
   {
     name: "rental.maxPricePerHour",
     wanted: ({ rental }) => `at most ${rental.maxPricePerHour}`,
     isUsed: () => true,
     holds: (offer, request) => leastPrice(offer, request) <= request.rental.maxPricePerHour + 1e-9,
-    // Set below by explainNoOffer, which knows the request; alone, the price without disk.
-    relaxed: (offer) => `${ceilCents(offer.gpuPricePerHour)}`,
+    relax: (offer, request) => {
+      const maxPricePerHour = ceilCents(leastPrice(offer, request));
+      return { to: `${maxPricePerHour}`, request: rental(request, { maxPricePerHour }) };
+    },
   },
 ];
 
@@ -189,8 +228,12 @@ export function planRent(
   return { candidates, offersSeen: offers.length, rejections };
 }
 
-/** Whether a rented machine still is what the request asks for. */
+/**
+ * Whether a rented machine still is what the request asks for. What the market does not say about it counts as right:
+ * a machine with work on it must not end for a field that is missing.
+ */
 export function stillFits(contract: Contract, request: RentRequest): boolean {
+  if (contract.isBid !== (request.rental.type === "interruptible")) return false;
   const asOffer: Offer = {
     id: contract.id,
     machineId: contract.machineId ?? -1,
@@ -200,7 +243,7 @@ export function stillFits(contract: Contract, request: RentRequest): boolean {
     gpuRamMB: contract.gpuRamMB,
     cudaVersion: contract.cudaVersion,
     reliability: contract.reliability,
-    isVerified: contract.isVerified,
+    isVerified: contract.isVerified ?? true,
     geolocation: contract.geolocation,
     downMbps: contract.downMbps,
     downUsdPerGB: 0,
@@ -211,38 +254,55 @@ export function stillFits(contract: Contract, request: RentRequest): boolean {
     // A bid can be lowered to a new cap, a fixed price cannot.
     gpuPricePerHour: contract.isBid ? 0 : contract.gpuPricePerHour,
     minBidPerHour: 0,
-    diskUsdPerGBMonth: contract.isBid ? 0 : (contract.diskPricePerHour * 720) / Math.max(request.diskGB, 1),
+    diskUsdPerGBMonth: (contract.diskPricePerHour * 720) / request.diskGB,
     dlPerf: 0,
   };
-  // Reliability moves every day: a small fall is no reason to end a machine with work on it.
-  const lenient = new Set(["gpu.minReliability", "gpu.minDownMbps"]);
-  return CONDITIONS.every((condition) => lenient.has(condition.name) || condition.holds(asOffer, request));
+  return CONDITIONS.every(({ name, holds }) => !isKnown(contract, name) || holds(asOffer, request));
+}
+
+/** Whether a contract's row tells what the condition asks about. */
+function isKnown(contract: Contract, condition: string): boolean {
+  const facts: Record<string, boolean> = {
+    "gpu.names": contract.gpuName !== "unknown",
+    "gpu.count": contract.gpuCount > 0,
+    "gpu.minVramGB": contract.gpuRamMB > 0,
+    "gpu.minCuda": contract.cudaVersion > 0,
+    "gpu.geolocation": countryOf(contract) !== "",
+    "machine.diskGB": contract.diskGB > 0,
+    // These move every day: a small fall is no reason to end a machine with work on it.
+    "gpu.minReliability": false,
+    "gpu.minDownMbps": false,
+  };
+  return facts[condition] ?? true;
 }
 
 export interface Relaxation {
   condition: string;
   change: string;
+  /** What the offer would cost with the change made, as `planRent` would rent it. */
   pricePerHour: number;
   offer: Offer;
+  /** The request with the change made. */
+  request: RentRequest;
 }
 
 /**
  * The smallest single change that lets an offer in: among offers that fail exactly one condition, the cheapest.
- * Undefined when every offer fails at least two.
+ * Undefined when no single change helps.
  */
 export function smallestRelaxation(request: RentRequest, offers: readonly Offer[]): Relaxation | undefined {
   let best: Relaxation | undefined;
   for (const offer of offers) {
     const failed = CONDITIONS.filter((condition) => condition.isUsed(request) && !condition.holds(offer, request));
     const [only] = failed;
-    if (failed.length !== 1 || !only || only.name === "gpu.exclude") continue;
-    // A bid that is too low rents nothing: what counts is the price with the bid that wins.
-    const bid = only.name === "rental.bid" ? ceilCents(offer.minBidPerHour) : request.rental.bid;
-    const pricePerHour = leastPrice(offer, { ...request, rental: { ...request.rental, bid } });
-    if (best && best.pricePerHour <= pricePerHour) continue;
-    if (only.name === "rental.bid" && pricePerHour > request.rental.maxPricePerHour) continue;
-    const change = only.name === "rental.maxPricePerHour" ? `${ceilCents(pricePerHour)}` : only.relaxed(offer);
-    best = { condition: only.name, change, pricePerHour, offer };
+    if (failed.length !== 1 || !only) continue;
+    const relaxed = only.relax?.(offer, request);
+    if (!relaxed) continue;
+    // Tried out, because one change can break another condition: a higher bid the price cap, for one.
+    const [candidate] = planRent(relaxed.request, [offer]).candidates;
+    if (!candidate || (best && best.pricePerHour <= candidate.pricePerHour)) continue;
+    const { pricePerHour } = candidate;
+    best = { condition: only.name, change: relaxed.to, pricePerHour, offer, request: relaxed.request };
   }
   return best;
 }
@@ -269,6 +329,9 @@ export function searchQuery(request: RentRequest, limit = 64): Record<string, un
     ...(gpu.verified && { verified: { eq: true } }),
     ...(gpu.geolocation.length > 0 && { geolocation: { in: gpu.geolocation.map((code) => code.toUpperCase()) } }),
     ...(gpu.minDownMbps > 0 && { inet_down: { gte: gpu.minDownMbps } }),
+    ...(request.minHours > 0 && { duration: { gte: request.minHours * 3600 } }),
+    ...(gpu.exclude.machines.length > 0 && { machine_id: { notin: gpu.exclude.machines } }),
+    ...(gpu.exclude.hosts.length > 0 && { host_id: { notin: gpu.exclude.hosts } }),
     ...(rental.type === "on-demand" && { dph_total: { lte: rental.maxPricePerHour } }),
   };
 }
@@ -321,16 +384,15 @@ function bidChoices(offer: Offer, { rental, diskGB }: RentRequest): (number | nu
   if (rental.type === "on-demand") return [null];
   if (rental.bid !== "auto") return [rental.bid];
   const cap = rental.maxPricePerHour - diskPricePerHour(offer, diskGB);
-  const floor = ceilTenthCents(offer.minBidPerHour);
-  const choices = [1, 1.05, 1.1, 1.2, 1.35, 1.5].map((factor) => ceilTenthCents(offer.minBidPerHour * factor));
+  const choices = [1, 1.05, 1.1, 1.2, 1.35, 1.5].map((factor) => ceilTenthCents(lowestBid(offer) * factor));
   const affordable = choices.filter((bid) => bid <= cap);
-  return affordable.length > 0 ? affordable : [Math.max(Math.min(floor, cap), offer.minBidPerHour)];
+  return affordable.length > 0 ? affordable : [Math.max(cap, lowestBid(offer))];
 }
 
 function candidateAt(offer: Offer, bidPerHour: number | null, request: RentRequest, model: CostModel): Candidate {
   const pricePerHour = (bidPerHour ?? offer.gpuPricePerHour) + diskPricePerHour(offer, request.diskGB);
   const traffic = model.downGBPerHour * offer.downUsdPerGB + model.upGBPerHour * offer.upUsdPerGB;
-  const interruptionsPerHour = bidPerHour === null ? 0 : interruptionRate(bidPerHour / offer.minBidPerHour, model);
+  const interruptionsPerHour = bidPerHour === null ? 0 : interruptionRate(bidPerHour / lowestBid(offer), model);
   const usefulShare = Math.max(offer.reliability, 0.01) / (1 + interruptionsPerHour * model.lossPerInterruptionHours);
   const speed = model.speed[offer.gpuName] ?? 1;
   return { offer, bidPerHour, pricePerHour, costPerUsefulHour: (pricePerHour + traffic) / (usefulShare * speed) };
@@ -344,10 +406,15 @@ function interruptionRate(premium: number, model: CostModel): number {
   return model.interruptionsPerHourAtFloor * Math.max(premium, 1) ** -6;
 }
 
+/** The market takes no bid below a tenth of a cent, also where nobody else bids. */
+function lowestBid(offer: Offer): number {
+  return Math.max(offer.minBidPerHour, 0.001);
+}
+
 /** The lowest price at which the request could rent the offer. */
 function leastPrice(offer: Offer, { rental, diskGB }: RentRequest): number {
   const gpus =
-    rental.type === "on-demand" ? offer.gpuPricePerHour : rental.bid === "auto" ? offer.minBidPerHour : rental.bid;
+    rental.type === "on-demand" ? offer.gpuPricePerHour : rental.bid === "auto" ? lowestBid(offer) : rental.bid;
   return gpus + diskPricePerHour(offer, diskGB);
 }
 

@@ -1,10 +1,11 @@
 /** What a preview says about money: which machine would be rented now, at what price. Never a resource input. */
 import type { StackConfig } from "../config.ts";
-import type { Deps } from "./lifecycle.ts";
-import { allOffers, findOffers, listOurs } from "./lifecycle.ts";
+import { parseLabel, requestHashOf } from "./label.ts";
+import { allOffers, chooseAdoption, type Deps, findOffers, listOurs } from "./lifecycle.ts";
 import { noOfferError } from "./no-offer.ts";
 import type { RentRequest } from "./offers.ts";
 import { describeSituation, situationOf } from "./situation.ts";
+import type { Contract } from "./wire.ts";
 
 /** The part of the configuration that asks the market for a machine. */
 export function requestOf(config: StackConfig): RentRequest {
@@ -22,22 +23,24 @@ export async function previewMachines(
   scope: string | undefined,
 ): Promise<string[]> {
   const request = requestOf(config);
+  const { image, diskGB, env } = config.machine;
+  const requestHash = requestHashOf({ image, diskGB, env, type: config.rental.type });
   const ours = scope === undefined ? [] : await listOurs(deps, scope);
   const lines: string[] = [];
   const missing: string[] = [];
   for (const name of names) {
-    const contract = ours.find(({ label }) => label?.split(":")[2] === name);
-    if (!contract) missing.push(name);
-    else {
-      const price = contract.gpuPricePerHour + contract.diskPricePerHour;
-      lines.push(
-        `${name}: contract ${contract.id}, ${contract.gpuCount}x ${contract.gpuName}, ${describeSituation(situationOf(contract))}, $${price.toFixed(3)}/h`,
-      );
+    const named = ours.filter(({ label }) => parseLabel(label)?.name === name);
+    const { keep } = chooseAdoption(named, { requestHash, request });
+    for (const contract of named) {
+      if (contract !== keep) lines.push(`${describe(name, contract)}; ends, as it is not what is asked for`);
     }
+    if (keep) lines.push(describe(name, keep));
+    else missing.push(name);
   }
   if (missing.length === 0) return lines;
   const plan = await findOffers(deps.api, request);
-  if (plan.candidates.length < missing.length) throw noOfferError(request, await allOffers(deps.api, request));
+  if (plan.candidates.length < missing.length)
+    throw noOfferError(request, await allOffers(deps.api, request), undefined, missing.length);
   for (const [i, name] of missing.entries()) {
     const candidate = plan.candidates[i];
     if (!candidate) continue;
@@ -48,4 +51,10 @@ export async function previewMachines(
     );
   }
   return lines;
+}
+
+function describe(name: string, contract: Contract): string {
+  const price = (contract.gpuPricePerHour + contract.diskPricePerHour).toFixed(3);
+  const machine = `${contract.gpuCount}x ${contract.gpuName}`;
+  return `${name}: contract ${contract.id}, ${machine}, ${describeSituation(situationOf(contract))}, $${price}/h`;
 }

@@ -1,13 +1,22 @@
 /**
  * The market's words, checked and translated once: everything above this file speaks our names with units.
- * Unknown fields are tolerated, missing ones become null; a row without an id is an error, never skipped, because
- * a contract that is not seen is a contract that bills unseen.
+ * Unknown fields are tolerated; missing ones, and facts of a wrong type, become null. What tells whose a contract is
+ * (id and label) is an error when it cannot be read, never skipped, because a contract that is not seen bills unseen.
  * Source: the Vast.ai API reference (instances, offers, users), as recorded with its official client 1.9.1.
  */
 import { z } from "zod";
 
-const text = z.string().nullish();
-const number = z.number().nullish();
+/** Without blanks around it: the market's texts may end with blanks or a newline. */
+const trimmed = z.string().trim();
+const text = trimmed.nullish().catch(null);
+const number = z
+  .union([z.number(), trimmed.regex(/^-?\d+(\.\d+)?$/).transform(Number)])
+  .nullish()
+  .catch(null);
+const flag = z
+  .union([z.boolean(), z.literal([0, 1]).transform((it) => it === 1)])
+  .nullish()
+  .catch(null);
 
 const offerRow = z.looseObject({
   id: z.number(),
@@ -61,6 +70,11 @@ export interface Offer {
   dlPerf: number;
 }
 
+/** The offer, or undefined when the row has no id or no machine. */
+export function readOffer(row: unknown): Offer | undefined {
+  return offerRow.safeParse(row).success ? toOffer(row) : undefined;
+}
+
 export function toOffer(row: unknown): Offer {
   const it = offerRow.parse(row);
   return {
@@ -73,7 +87,7 @@ export function toOffer(row: unknown): Offer {
     cudaVersion: it.cuda_max_good ?? 0,
     reliability: it.reliability2 ?? it.reliability ?? 0,
     isVerified: it.verification === "verified",
-    geolocation: (it.geolocation ?? "").trim(),
+    geolocation: it.geolocation ?? "",
     downMbps: it.inet_down ?? 0,
     downUsdPerGB: it.inet_down_cost ?? 0,
     upUsdPerGB: it.inet_up_cost ?? 0,
@@ -87,18 +101,21 @@ export function toOffer(row: unknown): Offer {
   };
 }
 
-const portBinding = z.array(z.looseObject({ HostPort: z.union([z.string(), z.number()]) })).nullish();
+const portBinding = z
+  .array(z.looseObject({ HostPort: number }))
+  .nullish()
+  .catch(null);
 
 const contractRow = z.looseObject({
   id: z.number(),
   machine_id: number,
   host_id: number,
-  label: text,
+  label: trimmed.nullish(),
   actual_status: text,
   intended_status: text,
   cur_state: text,
   status_msg: text,
-  is_bid: z.boolean().nullish(),
+  is_bid: flag,
   min_bid: number,
   dph_base: number,
   dph_total: number,
@@ -118,7 +135,7 @@ const contractRow = z.looseObject({
   ssh_port: number,
   ssh_user: text,
   public_ipaddr: text,
-  ports: z.record(z.string(), portBinding).nullish(),
+  ports: z.record(z.string(), portBinding).nullish().catch(null),
   start_date: number,
   gpu_util: number,
 });
@@ -146,7 +163,8 @@ export interface Contract {
   gpuRamMB: number;
   cudaVersion: number;
   reliability: number;
-  isVerified: boolean;
+  /** null: the market did not say. */
+  isVerified: boolean | null;
   geolocation: string;
   downMbps: number;
   image: string;
@@ -175,7 +193,7 @@ export function toContract(row: unknown): Contract {
     actualStatus: it.actual_status ?? null,
     intendedStatus: it.intended_status ?? null,
     curState: it.cur_state ?? null,
-    statusMessage: (it.status_msg ?? "").trim(),
+    statusMessage: it.status_msg ?? "",
     isBid: it.is_bid ?? false,
     minBidPerHour: it.min_bid ?? null,
     gpuPricePerHour: it.dph_base ?? Math.max(0, (it.dph_total ?? 0) - diskPricePerHour),
@@ -186,13 +204,13 @@ export function toContract(row: unknown): Contract {
     gpuRamMB: it.gpu_ram ?? 0,
     cudaVersion: it.cuda_max_good ?? 0,
     reliability: it.reliability2 ?? 0,
-    isVerified: it.verification === "verified",
-    geolocation: (it.geolocation ?? "").trim(),
+    isVerified: it.verification == null ? null : it.verification === "verified",
+    geolocation: it.geolocation ?? "",
     downMbps: it.inet_down ?? 0,
     image: it.image_uuid ?? "",
     gpuUtilPercent: it.gpu_util ?? null,
     startedAt: it.start_date ?? 0,
-    sshUser: it.ssh_user ?? "root",
+    sshUser: it.ssh_user || "root",
     addresses: addressesOf(it),
   };
 }
@@ -200,11 +218,8 @@ export function toContract(row: unknown): Contract {
 function addressesOf(row: z.infer<typeof contractRow>): SshAddress[] {
   const addresses: SshAddress[] = [];
   const direct = row.ports?.["22/tcp"]?.[0]?.HostPort;
-  const publicAddress = row.public_ipaddr?.trim();
-  if (direct !== undefined && publicAddress) {
-    addresses.push({ kind: "direct", host: publicAddress, port: Number(direct) });
-  }
-  if (row.ssh_host && row.ssh_port) addresses.push({ kind: "proxy", host: row.ssh_host.trim(), port: row.ssh_port });
+  if (direct && row.public_ipaddr) addresses.push({ kind: "direct", host: row.public_ipaddr, port: direct });
+  if (row.ssh_host && row.ssh_port) addresses.push({ kind: "proxy", host: row.ssh_host, port: row.ssh_port });
   return addresses;
 }
 
@@ -216,14 +231,14 @@ export const contractsAnswer = z.looseObject({
   total_instances: z.number().nullish(),
 });
 
-export const rentAnswer = z.looseObject({ success: z.boolean().nullish(), new_contract: z.number().nullish() });
+export const rentAnswer = z.looseObject({
+  success: z.boolean().nullish(),
+  new_contract: z.number().nullish(),
+  error: text,
+});
 
 export const successAnswer = z.looseObject({ success: z.boolean().nullish(), error: text, msg: text });
 
 export const userAnswer = z.looseObject({ id: z.number(), credit: number, balance: number });
-
-export const sshKeysAnswer = z.array(
-  z.looseObject({ id: z.number(), key: text, public_key: text, deleted_at: z.unknown() }),
-);
 
 export const logsAnswer = z.looseObject({ result_url: text, msg: text });
