@@ -34,14 +34,16 @@ export interface MarketApi {
   /** One page of at most 64 offers, in the query's order. */
   searchOffers(query: Record<string, unknown>): Promise<wire.Offer[]>;
   /**
-   * Rents an offer. Never retried after an answer or a lost connection: look for the label instead.
-   * Leaves: a contract when it returns; possibly one when it throws (`createdContractId`, or kind "network").
+   * Rents an offer. Never retried after an answer or a lost connection: look for the label instead. `beforeSend` runs
+   * right before each try, which may be minutes after the call (rate limit); what it throws ends the rent unsent.
+   * Leaves: a contract when it returns; possibly one when it throws a MarketError (`createdContractId`, or one of
+   * the kinds in `MAY_HAVE_RENTED` of lifecycle.ts).
    */
-  rent(offerId: number, order: RentOrder): Promise<number>;
+  rent(offerId: number, order: RentOrder, beforeSend: () => Promise<void>): Promise<number>;
   /** Every contract of the account. @throws MarketError "unreadable" when pages are missing. */
   listContracts(): Promise<wire.Contract[]>;
-  /** Tells a contract to go; success and "no such contract" are the same. */
-  destroy(contractId: number): Promise<void>;
+  /** Tells a contract to go. False: the market has no such contract (or, right after a rent, not yet). */
+  destroy(contractId: number): Promise<boolean>;
   setState(contractId: number, state: "running" | "stopped"): Promise<void>;
   setLabel(contractId: number, label: string): Promise<void>;
   setBid(contractId: number, bidPerHour: number): Promise<void>;
@@ -98,10 +100,13 @@ export function createApi(options: ApiOptions): MarketApi {
         { act: "searching offers", method: "POST", path: "/api/v0/bundles/", body: query, endpoint: "search" },
         wire.offersAnswer,
       );
-      return answer.offers.map((row) => checked("searching offers", () => wire.toOffer(row)));
+      // A row that cannot be read is an offer less to choose from; only when all are, something is wrong.
+      const offers = answer.offers.flatMap((row) => wire.readOffer(row) ?? []);
+      if (offers.length === 0) for (const row of answer.offers) checked("searching offers", () => wire.toOffer(row));
+      return offers;
     },
 
-    async rent(offerId, order) {
+    async rent(offerId, order, beforeSend) {
       const request: Request_ = {
         act: `renting offer ${offerId}`,
         method: "PUT",
@@ -123,10 +128,14 @@ export function createApi(options: ApiOptions): MarketApi {
         // A 429 is refused before anything happens; everything else may have rented.
         retried: new Set(["rate"]),
         patienceMs: 300_000,
+        beforeSend,
       };
       const answer = await call(request, wire.rentAnswer);
-      if (answer.success === false || answer.new_contract == null) {
+      if (answer.success === false || (answer.new_contract == null && answer.error)) {
         throw marketErrorFrom(request.act, 200, JSON.stringify(answer));
+      }
+      if (answer.new_contract == null) {
+        throw new MarketError("unreadable", { act: request.act, detail: "it succeeded but names no contract" });
       }
       return answer.new_contract;
     },
@@ -147,8 +156,10 @@ export function createApi(options: ApiOptions): MarketApi {
           },
           wire.successAnswer,
         );
+        return true;
       } catch (error) {
         if (!(error instanceof MarketError && error.kind === "gone")) throw error;
+        return false;
       }
     },
 
@@ -234,7 +245,7 @@ export function createApi(options: ApiOptions): MarketApi {
 
 /** Whether the market is on this computer: no documented pace, short waits. */
 export function isLoopback(url: string): boolean {
-  return ["127.0.0.1", "localhost", "[::1]"].includes(new URL(url).hostname);
+  return URL.canParse(url) && ["127.0.0.1", "localhost", "[::1]"].includes(new URL(url).hostname);
 }
 
 type Call = <T>(request: Request_, answer: z.ZodType<T>) => Promise<T>;
@@ -279,6 +290,7 @@ interface Request_ {
   patienceMs?: number;
   /** The answer has `success`, and false means no, whatever the status. */
   expectSuccess?: boolean;
+  beforeSend?: () => Promise<void>;
 }
 
 interface Context {
@@ -314,6 +326,7 @@ function callMarket<T>(context: Context, request: Request_, answer: z.ZodType<T>
 async function once<T>(context: Context, request: Request_, answer: z.ZodType<T>): Promise<T> {
   const { options, pace, clock } = context;
   await pace.take(request.endpoint, options.signal);
+  await request.beforeSend?.();
   let response: Response;
   let text: string;
   try {
@@ -333,13 +346,16 @@ async function once<T>(context: Context, request: Request_, answer: z.ZodType<T>
     if (!Number.isNaN(date)) context.aheadS = (date - clock.now()) / 1000;
     text = await response.text();
   } catch (cause) {
-    throw new MarketError("network", { act: request.act, detail: networkDetail(cause), cause });
+    // Without the cause: a key that is no valid header value stands in its message.
+    throw new MarketError("network", { act: request.act, detail: networkDetail(cause, options.key) });
   }
-  if (!response.ok) throw marketErrorFrom(request.act, response.status, text, response.headers.get("retry-after"));
+  const refusal = () =>
+    marketErrorFrom(request.act, response.status, masked(text, options.key), response.headers.get("retry-after"));
+  if (!response.ok) throw refusal();
   const json = checked(request.act, () => JSON.parse(text) as unknown, text);
   const value = checked(request.act, () => answer.parse(json), text);
   if (request.expectSuccess && (value as { success?: boolean | null }).success === false) {
-    throw marketErrorFrom(request.act, response.status, text);
+    throw refusal();
   }
   return value;
 }
@@ -353,7 +369,13 @@ function checked<T>(act: string, read: () => T, body?: string): T {
   }
 }
 
-function networkDetail(cause: unknown): string {
+function networkDetail(cause: unknown, key: Secret): string {
   const error = cause as { message?: string; cause?: { code?: string; message?: string } };
-  return error.cause?.code ?? error.cause?.message ?? error.message ?? "no answer";
+  const detail = error.cause?.code || error.cause?.message || error.message || "no answer";
+  return masked(detail, key);
+}
+
+/** An error page may repeat what it was sent. */
+function masked(text: string, key: Secret): string {
+  return text.replaceAll(key.reveal(), String(key));
 }

@@ -11,14 +11,14 @@
  * | delete | last checkpoint, DELETE, proof                | nothing                                        |
  */
 
-import { formatError } from "../../common/errors.ts";
+import { formatError, messageOf } from "../../common/errors.ts";
 import type { Log } from "../../common/log.ts";
 import type { StackConfig } from "../config.ts";
 import { removePin, writePin } from "../ssh/known-hosts.ts";
 import { forgetHost, type HostNames, rememberHost } from "../ssh/register.ts";
 import { askToStop } from "./ask-to-stop.ts";
 import { type HandlerContext, openSession, type Session } from "./handler-context.ts";
-import { canonicalJson, hashValue, parseLabel } from "./label.ts";
+import { canonicalJson, parseLabel, requestHashOf } from "./label.ts";
 import { endContracts, listOurs, type MachineSpec, NotReadyError, obtain, type ReadyMachine } from "./lifecycle.ts";
 import type { AccountIdentity, MarketName } from "./market.ts";
 import { userErrorOf } from "./market-messages.ts";
@@ -122,14 +122,11 @@ export function instanceHandlers(context: HandlerContext) {
 
     async update(id: string, olds: InstanceState, news: InstanceInputs) {
       const session = await open(news);
-      const outs = await settled(context, id, news, session.deps.log, async () => {
-        if (olds.contractId !== null && olds.publicKey !== news.publicKey)
-          await session.deps.api.attachKey(olds.contractId, news.publicKey);
-        return reconcile(session.deps, { spec: specOf(news), rental: news.rental }, olds, (contract) =>
+      const repair = () =>
+        reconcile(session.deps, { spec: specOf(news), rental: news.rental }, olds, (contract) =>
           askToStop(contract, olds, GRACE_SECONDS, session.deps.log),
         );
-      });
-      return { outs };
+      return { outs: await settled(context, id, news, session.deps.log, repair, olds) };
     },
 
     async delete(_id: string, state: InstanceState): Promise<void> {
@@ -153,7 +150,7 @@ export function specOf(inputs: InstanceInputs): MachineSpec {
   return {
     scope: inputs.scope,
     name: inputs.name,
-    requestHash: hashValue({ image, diskGB, env, type: rental.type }),
+    requestHash: requestHashOf({ image, diskGB, env, type: rental.type }),
     request: { gpu: inputs.gpu, rental, diskGB, minHours: inputs.maxHours },
     image,
     env,
@@ -170,12 +167,11 @@ async function settled(
   inputs: InstanceInputs,
   log: Log,
   act: () => Promise<ReadyMachine>,
+  olds?: InstanceState,
 ): Promise<InstanceState> {
   try {
     const { contract, hostKeys } = await act();
-    writePin(context.stateDir, contract.id, hostKeys);
-    const note = rememberHost(inputs.host, { user: contract.sshUser, identityFile: inputs.identityFile }, context);
-    if (note) log(note);
+    noteHost(context, inputs, log, contract, hostKeys);
     return { ...inputs, ...factsOf(contract, hostKeys, "running") };
   } catch (error) {
     if (!(error instanceof NotReadyError)) throw userErrorOf(error);
@@ -188,9 +184,25 @@ async function settled(
       reasons: [message],
       properties: {
         ...inputs,
-        ...factsOf(contract, [], situationOf(contract) === "running" ? "not-ready" : situationOf(contract)),
+        ...factsOf(
+          contract,
+          // Still good for the same machine: without them no last checkpoint could be asked for.
+          olds?.contractId === contract.id ? olds.hostKeys : [],
+          situationOf(contract) === "running" ? "not-ready" : situationOf(contract),
+        ),
       },
     });
+  }
+}
+
+/** Files on this computer. When they cannot be written the machine is recorded all the same, as it bills. */
+function noteHost(context: HandlerContext, inputs: InstanceInputs, log: Log, contract: Contract, hostKeys: string[]) {
+  try {
+    writePin(context.stateDir, contract.id, hostKeys);
+    const note = rememberHost(inputs.host, { user: contract.sshUser, identityFile: inputs.identityFile }, context);
+    if (note) log(note);
+  } catch (error) {
+    throw new NotReadyError(contract, `its SSH entry cannot be written on this computer: ${messageOf(error)}`);
   }
 }
 

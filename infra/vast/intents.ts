@@ -6,6 +6,7 @@
 import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
+import { UserError } from "../../common/errors.ts";
 import { readJsonIfThere, writeFileAtomic } from "../../common/files.ts";
 import { parseLabel } from "./label.ts";
 
@@ -17,8 +18,9 @@ export interface Intent {
 }
 
 export interface Intents {
-  /** @throws when it cannot be written (disk full): then nothing must be rented. */
+  /** @throws UserError VL_DISK_FULL, or what the system says: then nothing must be rented. */
   write(intent: Intent): void;
+  /** Never throws: one that stays costs the next destroy some seconds, and here a machine may just have been rented. */
   clear(label: string): void;
   of(scope: string): Intent[];
 }
@@ -31,8 +33,20 @@ export function intentsIn(folder: string): Intents {
     return join(folder, parts?.scope ?? "unknown", `${parts?.nonce ?? "unknown"}.json`);
   };
   return {
-    write: (intent) => writeFileAtomic(pathOf(intent.label), JSON.stringify(intent)),
-    clear: (label) => rmSync(pathOf(label), { force: true }),
+    write(intent) {
+      try {
+        writeFileAtomic(pathOf(intent.label), JSON.stringify(intent));
+      } catch (cause) {
+        throw unwritable(folder, cause);
+      }
+    },
+    clear(label) {
+      try {
+        rmSync(pathOf(label), { force: true });
+      } catch {
+        // see above
+      }
+    },
     of(scope) {
       let names: string[];
       try {
@@ -43,9 +57,29 @@ export function intentsIn(folder: string): Intents {
       return names
         .filter((name) => name.endsWith(".json"))
         .flatMap((name) => {
-          const parsed = schema.safeParse(readJsonIfThere(join(folder, scope, name)));
+          const parsed = schema.safeParse(readIfWhole(join(folder, scope, name)));
           return parsed.success ? [parsed.data] : [];
         });
     },
   };
+}
+
+function unwritable(folder: string, cause: unknown): unknown {
+  const { code } = cause as NodeJS.ErrnoException;
+  if (code !== "ENOSPC" && code !== "EDQUOT") return cause;
+  return new UserError("VL_DISK_FULL", {
+    what: "this computer's disk is full, so nothing was rented",
+    why: `what is rented is written down first, in ${folder}`,
+    hint: "free some space, then run the command again",
+    cause,
+  });
+}
+
+/** A file that is no JSON (a disk that failed) must not keep a destroy from working. */
+function readIfWhole(path: string): unknown {
+  try {
+    return readJsonIfThere(path);
+  } catch {
+    return undefined;
+  }
 }

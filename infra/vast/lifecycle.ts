@@ -12,7 +12,7 @@ import type { Log } from "../../common/log.ts";
 import { SshFailure } from "../ssh/failure.ts";
 import type { MarketApi } from "./api.ts";
 import type { BadMachines } from "./bad-machines.ts";
-import type { Intents } from "./intents.ts";
+import type { Intent, Intents } from "./intents.ts";
 import { formatLabel, newNonce, parseLabel } from "./label.ts";
 import { MarketError } from "./market-error.ts";
 import { userErrorOf } from "./market-messages.ts";
@@ -69,7 +69,10 @@ export interface Deps {
   assertWanted(): Promise<void>;
   /** Whether the asker is gone for good, so that nobody will record what was rented. */
   isOrphaned(): Promise<boolean>;
-  /** Offers that this process is renting now, so that parallel rents choose different ones. */
+  /**
+   * Offers that this process is renting or has rented, so that parallel rents choose different ones also while the
+   * market's search still shows one that is taken (two rents of one offer were both accepted: SkyPilot PR 9117).
+   */
   reserved: Set<number>;
   intents: Intents;
   badMachines: BadMachines;
@@ -104,21 +107,37 @@ const SETTLE_MS = 15_000;
 const SSH_MINUTES = 3;
 const PROOF_MS = 90_000;
 
+/** The machine that the state knows, where it knows one. */
+export interface Existing {
+  contractId: number;
+  /** It was ready once, so its disk may hold work that exists nowhere else. */
+  wasReady: boolean;
+}
+
 /**
  * A running machine with answering SSH for this spec: adopted when ours is there, rented otherwise; machines that
- * fail to come up are ended and the next offer is tried, at most three times.
- * Leaves: one contract when it returns or throws NotReadyError; none otherwise, but for what a crash leaves under
- * our label. @throws UserError VL_NO_OFFER, VL_NO_CREDIT, VL_NOT_READY, VL_CANCELLED; NotReadyError.
+ * fail to come up are ended and the next offer is tried, at most three times. An `existing` machine comes before
+ * every other one, and is not ended for having been halted, nor (once ready) for a silent SSH.
+ * Leaves: one contract when it returns or throws NotReadyError; none otherwise, but for what a crash, or a market
+ * that fails right after a rent, leaves under our label.
+ * @throws UserError VL_NO_OFFER, VL_NO_CREDIT, VL_NOT_READY, VL_CANCELLED; NotReadyError.
  */
-export async function obtain(deps: Deps, spec: MachineSpec): Promise<ReadyMachine> {
+export async function obtain(deps: Deps, spec: MachineSpec, existing?: Existing): Promise<ReadyMachine> {
   const failures: string[] = [];
+  const failedMachines = new Set<number>();
   while (failures.length < MACHINE_TRIES) {
-    const contract = await rentOrAdopt(deps, spec);
+    const contract = await rentOrAdopt(deps, spec, existing?.contractId, failedMachines);
     const outcome = await waitUntilReady(deps, spec, contract);
     if ("hostKeys" in outcome) return outcome;
+    if (contract.id === existing?.contractId && isWorthKeeping(outcome, existing))
+      throw new NotReadyError(contract, outcome.failure);
     deps.log(`contract ${contract.id} is no use: ${outcome.failure}`);
     failures.push(`contract ${contract.id} on machine ${contract.machineId}: ${outcome.failure}`);
-    if (outcome.isMachineBad && contract.machineId !== null) deps.badMachines.add(contract.machineId, outcome.failure);
+    if (contract.machineId !== null) {
+      failedMachines.add(contract.machineId);
+      if (outcome.fault === "machine" || outcome.fault === "ssh")
+        deps.badMachines.add(contract.machineId, outcome.failure);
+    }
     await endContracts(deps, [contract.id]);
   }
   throw new UserError("VL_NOT_READY", {
@@ -128,35 +147,48 @@ export async function obtain(deps: Deps, spec: MachineSpec): Promise<ReadyMachin
   });
 }
 
-/** Ours if there is one that still is what was asked for, else a new one. Contracts of an older request are ended. */
-export async function rentOrAdopt(deps: Deps, spec: MachineSpec): Promise<Contract> {
-  const ours = await listOurs(deps, spec.scope, spec.name);
-  // What the market shows is no longer an open question of a killed run.
-  for (const { label } of ours) if (label) deps.intents.clear(label);
-  const { keep, end } = chooseAdoption(ours, spec);
-  await endContracts(
-    deps,
-    end.map(({ id }) => id),
-  );
-  if (!keep) return rentNew(deps, spec);
+/**
+ * Ours if there is one that still is what was asked for, else a new one; `existingId` is ours whatever its label says.
+ * Contracts of an older request are ended. Machines in `avoid` are not rented.
+ */
+export async function rentOrAdopt(
+  deps: Deps,
+  spec: MachineSpec,
+  existingId?: number,
+  avoid: ReadonlySet<number> = new Set(),
+): Promise<Contract> {
+  const { keep, end } = chooseAdoption(await listSettled(deps, spec, existingId), spec, existingId);
+  await endContracts(deps, idsOf(end));
+  if (!keep) return rentNew(deps, spec, avoid);
   deps.log(`adopting contract ${keep.id} (${describeSituation(situationOf(keep))})`);
   return keep;
 }
 
-/** Of the contracts under one name: the oldest that still is what is asked for is kept, every other one ends. */
+/**
+ * Of the contracts under one name: the one that the state knows is kept, else the oldest, if it still is what is asked
+ * for; every other one ends.
+ */
 export function chooseAdoption(
   ours: readonly Contract[],
   spec: Pick<MachineSpec, "requestHash" | "request">,
+  existingId?: number,
 ): { keep: Contract | undefined; end: Contract[] } {
   const keep = [...ours]
-    .sort((a, b) => a.id - b.id)
-    .find(
-      (it) =>
-        parseLabel(it.label)?.requestHash === spec.requestHash &&
-        stillFits(it, spec.request) &&
-        !USELESS.has(situationOf(it)),
-    );
+    .sort((a, b) => Number(b.id === existingId) - Number(a.id === existingId) || a.id - b.id)
+    .find((it) => isStillAskedFor(it, spec, existingId) && !USELESS.has(situationOf(it)));
   return { keep, end: ours.filter((contract) => contract !== keep) };
+}
+
+/** Whether a contract is what the spec asks for, by its label and by what it is. */
+export function isStillAskedFor(
+  contract: Contract,
+  spec: Pick<MachineSpec, "requestHash" | "request">,
+  existingId?: number,
+): boolean {
+  const label = parseLabel(contract.label);
+  // A label changed by hand says nothing about the request; the machine itself does.
+  const isSameRequest = label ? label.requestHash === spec.requestHash : contract.id === existingId;
+  return isSameRequest && stillFits(contract, spec.request);
 }
 
 /** Situations in which a machine is not worth adopting. */
@@ -164,27 +196,23 @@ const USELESS = new Set<Situation>(["failed", "offline"]);
 
 /** Contracts of a scope, or of one instance in it. */
 export async function listOurs(deps: Pick<Deps, "contracts">, scope: string, name?: string): Promise<Contract[]> {
-  const all = await readList(deps);
-  return all.filter(({ label }) => {
-    const parts = parseLabel(label);
-    return parts?.scope === scope && (name === undefined || parts.name === name);
-  });
+  return (await readList(deps)).filter((contract) => isNamed(contract, scope, name));
 }
 
-/** What the market offers for a request, best first. Two cheap pages are enough to rank; the market caps a page at 64. */
+/**
+ * What the market offers for a request, best first. One page of the cheapest is enough to rank; where it has nothing,
+ * every page is looked through: the market spells names its own way and does not apply every filter exactly.
+ */
 export async function findOffers(
   api: Pick<MarketApi, "searchOffers">,
   request: RentRequest,
   isTaken?: (offer: Offer) => boolean,
 ): Promise<RentPlan> {
-  try {
-    return planRent(request, await api.searchOffers(searchQuery(request)), undefined, isTaken);
-  } catch (error) {
-    throw userErrorOf(error);
-  }
+  const plan = planRent(request, await searchPage(api, searchQuery(request)), undefined, isTaken);
+  return plan.candidates.length > 0 ? plan : planRent(request, await allOffers(api, request), undefined, isTaken);
 }
 
-/** Every rentable offer, by paging over the price: for explaining why nothing fits. */
+/** Every rentable offer, by paging over the price: the market gives 64 at most. */
 export async function allOffers(
   api: Pick<MarketApi, "searchOffers">,
   request: RentRequest,
@@ -194,7 +222,7 @@ export async function allOffers(
   let fromPrice: number | undefined;
   for (let page = 0; page < maxPages; page++) {
     const query = { ...baseQuery(request), ...(fromPrice !== undefined && { dph_total: { gte: fromPrice } }) };
-    const rows = await api.searchOffers(query);
+    const rows = await searchPage(api, query);
     const before = offers.size;
     for (const row of rows) offers.set(row.id, row);
     if (offers.size === before || rows.length < 64) break;
@@ -205,23 +233,26 @@ export async function allOffers(
 }
 
 /**
- * Ends contracts and proves it: DELETE, then looks until a complete list no longer shows them.
- * @throws UserError VL_DESTROY_UNPROVEN when the market still shows one after 90 s.
+ * Ends contracts and proves it: DELETE, then looks until a complete list no longer shows them. `isNew`: rented in the
+ * last seconds, so that "no such contract" proves nothing yet.
+ * @throws UserError VL_DESTROY_UNPROVEN when the market still shows one, or cannot be read, for 90 s.
  */
-export async function endContracts(deps: Deps, ids: readonly number[]): Promise<void> {
+export async function endContracts(deps: Deps, ids: readonly number[], { isNew = false } = {}): Promise<void> {
   if (ids.length === 0) return;
   await deps.point("destroy-intended");
   // A person or a dying provider may wait: ending must not depend on the operation still being wanted.
-  await Promise.all(ids.map((id) => deps.api.destroy(id).catch((error) => Promise.reject(userErrorOf(error)))));
+  await Promise.all(ids.map((id) => tellToGo(deps, id, isNew)));
   await deps.point("destroy-sent");
   const deadline = deps.clock.now() + PROOF_MS;
   for (let wait = deps.poll.firstMs; ; wait = Math.min(wait * 1.5, deps.poll.maxMs)) {
-    const left = (await readList(deps)).filter(({ id }) => ids.includes(id));
-    if (left.length === 0) break;
-    if (deps.clock.now() > deadline) throw unproven(left);
+    const { list, fault } = await tryList(deps);
+    const left = list?.filter(({ id }) => ids.includes(id));
+    if (left?.length === 0) break;
+    if (deps.clock.now() > deadline) throw left ? unproven(left) : unread(ids, fault);
     await deps.clock.sleep(wait);
     // Some markets accept a DELETE and forget it; repeating it is harmless.
-    if (wait >= deps.poll.maxMs) await Promise.all(left.map(({ id }) => deps.api.destroy(id).catch(() => undefined)));
+    if (wait >= deps.poll.maxMs && left)
+      await Promise.all(left.map(({ id }) => deps.api.destroy(id).catch(() => undefined)));
   }
   for (const id of ids) deps.log(`contract ${id} is gone`);
   await deps.point("destroy-proven");
@@ -233,17 +264,16 @@ export async function endContracts(deps: Deps, ids: readonly number[]): Promise<
  */
 export async function sweep(deps: Deps, scope: string): Promise<number[]> {
   await deps.point("sweep-begun");
+  const begun = deps.clock.now();
   const ended: number[] = [];
   for (let wait = deps.poll.firstMs; ; wait = Math.min(wait * 1.5, deps.poll.maxMs)) {
+    // Taken before the list is read: what was sent longer ago must be in that list.
+    const open = unanswered(deps, begun, scope);
     const ours = await listOurs(deps, scope);
-    await endContracts(
-      deps,
-      ours.map(({ id }) => id),
-    );
-    ended.push(...ours.map(({ id }) => id));
+    await endContracts(deps, idsOf(ours));
+    ended.push(...idsOf(ours));
     for (const { label } of ours) if (label) deps.intents.clear(label);
-    const open = deps.intents.of(scope).filter(({ at }) => deps.clock.now() - at < SETTLE_MS);
-    if (open.length === 0) break;
+    if (open.every(({ label }) => ours.some((contract) => contract.label === label))) break;
     deps.log(`a rent of the last ${SETTLE_MS / 1000} s has no answer yet: looking again`);
     await deps.clock.sleep(Math.max(wait, 250));
   }
@@ -252,72 +282,110 @@ export async function sweep(deps: Deps, scope: string): Promise<number[]> {
   return ended;
 }
 
-async function rentNew(deps: Deps, spec: MachineSpec): Promise<Contract> {
+/** Rents of which nobody saw an answer, and which may still turn up in the market's list. */
+function unanswered(deps: Deps, begun: number, scope: string, name?: string): Intent[] {
+  return deps.intents.of(scope).filter(({ label, at }) => {
+    // From our own begin at the latest: a clock that was ahead when the rent was sent must not make us wait for it.
+    const age = deps.clock.now() - Math.min(at, begun);
+    return age < SETTLE_MS && (name === undefined || parseLabel(label)?.name === name);
+  });
+}
+
+/**
+ * The contracts under the spec's name, once every rent that a killed process sent must be among them. Whoever rents
+ * before that has two machines, and nobody looks for the second one.
+ */
+async function listSettled(deps: Deps, spec: MachineSpec, existingId?: number): Promise<Contract[]> {
+  const begun = deps.clock.now();
+  for (let wait = deps.poll.firstMs; ; wait = Math.min(wait * 1.5, deps.poll.maxMs)) {
+    const open = unanswered(deps, begun, spec.scope, spec.name);
+    const ours = (await readList(deps)).filter((it) => isNamed(it, spec.scope, spec.name) || it.id === existingId);
+    if (open.every(({ label }) => ours.some((contract) => contract.label === label))) {
+      for (const { label } of deps.intents.of(spec.scope))
+        if (parseLabel(label)?.name === spec.name) deps.intents.clear(label);
+      return ours;
+    }
+    deps.log(`a rent of the last ${SETTLE_MS / 1000} s has no answer yet: looking again`);
+    await deps.clock.sleep(Math.max(wait, 250), deps.signal).catch(() => undefined);
+    await deps.assertWanted();
+  }
+}
+
+async function rentNew(deps: Deps, spec: MachineSpec, avoid: ReadonlySet<number>): Promise<Contract> {
   const failed = new Set<number>();
+  const reasons = new Set<string>();
   for (let attempt = 0; attempt < RENT_TRIES; attempt++) {
-    const isTaken = (offer: Offer) =>
-      failed.has(offer.id) || deps.reserved.has(offer.id) || deps.badMachines.has(offer.machineId);
+    const isTaken = ({ id, machineId }: Offer) =>
+      failed.has(id) || deps.reserved.has(id) || avoid.has(machineId) || deps.badMachines.has(machineId);
     const candidate = (await findOffers(deps.api, spec.request, isTaken)).candidates.find(
       ({ offer }) => !isTaken(offer),
     );
     if (!candidate) throw noOfferError(spec.request, await allOffers(deps.api, spec.request), isTaken);
     deps.reserved.add(candidate.offer.id);
-    try {
-      const contract = await rentOffer(deps, spec, candidate);
-      if (contract) return contract;
-    } finally {
+    const rented = await rentOffer(deps, spec, candidate).catch((error) => {
       deps.reserved.delete(candidate.offer.id);
-    }
+      throw error;
+    });
+    if (!("lost" in rented)) return rented;
+    deps.reserved.delete(candidate.offer.id);
     failed.add(candidate.offer.id);
+    reasons.add(rented.lost);
     await deps.assertWanted();
   }
   throw new UserError("VL_NO_OFFER", {
-    what: `${RENT_TRIES} offers in a row were taken while they were being rented`,
-    why: "others rent from the same part of the market right now",
-    hint: "run the command again, or widen vastlane:gpu",
+    what: `${RENT_TRIES} offers in a row could not be rented; nothing bills`,
+    why: [...reasons].map((reason) => `\n    ${reason}`).join(""),
+    hint: "run the command again if others were quicker; else correct what the market names, or widen vastlane:gpu",
   });
 }
 
-/** One try at one offer. Undefined: the offer was lost, take the next one; nothing is left billing. */
+/** One try at one offer. `lost`: why the next one is to be taken; nothing is left billing. */
 async function rentOffer(
   deps: Deps,
   spec: MachineSpec,
   { offer, bidPerHour, pricePerHour }: Candidate,
-): Promise<Contract | undefined> {
+): Promise<Contract | { lost: string }> {
   const label = formatLabel({ scope: spec.scope, name: spec.name, requestHash: spec.requestHash, nonce: newNonce() });
-  deps.intents.write({ label, offerId: offer.id, at: deps.clock.now() });
-  await deps.point("rent-intended");
-  await deps.assertWanted().catch((error) => {
-    deps.intents.clear(label); // nothing was sent
-    throw error;
-  });
   deps.log(
     `renting ${offer.gpuCount}x ${offer.gpuName} in ${offer.geolocation} at $${pricePerHour.toFixed(3)}/h (offer ${offer.id})`,
   );
-  const sent = deps.api.rent(offer.id, {
+  const isSending = Promise.withResolvers<void>();
+  // At each try anew, as the market's pace may hold a rent back for minutes: who asked may be gone by then, and whoever
+  // looks for an unanswered rent counts the time from when it was sent.
+  const beforeSend = async () => {
+    deps.intents.write({ label, offerId: offer.id, at: deps.clock.now() });
+    await deps.point("rent-intended");
+    await deps.assertWanted();
+    isSending.resolve();
+  };
+  const order = {
     image: spec.image,
     diskGB: spec.request.diskGB,
     bidPerHour,
     label,
     onstart: spec.onstart,
     env: spec.env,
-  });
-  sent.catch(() => undefined); // handled below; a crash point may come first
+  };
+  const sent = deps.api.rent(offer.id, order, beforeSend);
+  // A failure is handled below; a crash point may come first.
+  await Promise.race([isSending.promise, sent.catch(() => undefined)]);
   await deps.point("rent-sent");
   let contractId: number | undefined;
   try {
     contractId = await sent;
   } catch (error) {
+    if (error instanceof UserError) deps.intents.clear(label); // of beforeSend: nothing was sent
     if (!(error instanceof MarketError)) throw error;
-    if (error.createdContractId !== undefined) {
-      deps.log(`the market refused the rent but left contract ${error.createdContractId}: ending it`);
-      await endContracts(deps, [error.createdContractId]);
+    const { kind, createdContractId } = error;
+    if (createdContractId !== undefined) {
+      deps.log(`the market refused the rent but left contract ${createdContractId}: ending it`);
+      await endContracts(deps, [createdContractId], { isNew: true });
     }
-    if (!MAY_HAVE_RENTED.has(error.kind)) {
+    if (createdContractId !== undefined || !MAY_HAVE_RENTED.has(kind)) {
       deps.intents.clear(label);
-      if (!LOST_OFFER.has(error.kind)) throw userErrorOf(error);
-      deps.log(`offer ${offer.id} is gone (${error.kind}): taking the next`);
-      return undefined;
+      if (!MAY_HAVE_RENTED.has(kind) && !LOST_OFFER.has(kind)) throw userErrorOf(error);
+      deps.log(`offer ${offer.id} is lost (${kind}): taking the next`);
+      return { lost: error.message };
     }
     deps.log(`no answer to the rent (${messageOf(error)}): looking for its label`);
   }
@@ -336,14 +404,15 @@ async function settle(
   spec: MachineSpec,
   label: string,
   contractId: number | undefined,
-): Promise<Contract | undefined> {
+): Promise<Contract | { lost: string }> {
   const deadline = deps.clock.now() + SETTLE_MS;
   for (let wait = Math.min(deps.poll.firstMs, 300); ; wait = Math.min(wait * 1.5, 3000)) {
-    const ours = await listOurs(deps, spec.scope, spec.name);
+    const { list, fault } = await tryList(deps);
+    const ours = list?.filter((contract) => isNamed(contract, spec.scope, spec.name)) ?? [];
     const rented = ours.find((contract) => contract.label === label || contract.id === contractId);
     const known = contractId ?? rented?.id;
     if (known !== undefined && (await deps.isOrphaned())) {
-      await endContracts(deps, [known]);
+      await endContracts(deps, [known], { isNew: true });
       deps.intents.clear(label);
       throw cancelled("the Pulumi engine is gone; what was just rented has been ended");
     }
@@ -356,23 +425,18 @@ async function settle(
           hint: "report this: the market's API has changed",
         });
       }
-      const { keep, end } = chooseAdoption(ours, spec);
-      await endContracts(
-        deps,
-        end.map(({ id }) => id),
-      );
+      // The market's rows of offers and of contracts may differ: what was just rented by one is not ended by the other.
+      const keep = chooseAdoption(ours, spec).keep ?? rented;
+      await endContracts(deps, idsOf(ours.filter((contract) => contract !== keep)));
       await deps.point("rent-recorded");
-      return keep ?? rented;
+      return keep;
     }
     if (deps.clock.now() > deadline) {
-      if (contractId === undefined) {
-        deps.intents.clear(label);
-        return undefined;
-      }
+      if (!list) throw unseen(fault, contractId);
       // Answered with an id, then never shown: ended blindly, because an unseen machine may bill.
-      await endContracts(deps, [contractId]);
+      if (contractId !== undefined) await endContracts(deps, [contractId]);
       deps.intents.clear(label);
-      return undefined;
+      return { lost: "the rent was not answered, and the market shows no contract of it" };
     }
     await deps.clock.sleep(wait);
   }
@@ -380,23 +444,28 @@ async function settle(
 
 interface Failure {
   failure: string;
-  /** The machine itself is to blame, not the market: it is avoided for a day. */
-  isMachineBad: boolean;
+  /** `halted` and `gone` are not the machine's fault; after the other two it is avoided for a day. */
+  fault: "halted" | "gone" | "machine" | "ssh";
+}
+
+function isWorthKeeping({ fault }: Failure, { wasReady }: Existing): boolean {
+  return fault === "halted" || (fault === "ssh" && wasReady);
 }
 
 /** Waits for a running container and answering SSH. A failure is returned, not thrown: the caller takes the next offer. */
 async function waitUntilReady(deps: Deps, spec: MachineSpec, rented: Contract): Promise<ReadyMachine | Failure> {
   const limitMs = spec.loadingTimeoutMinutes * 60_000;
   let deadline = deps.clock.now() + limitMs;
-  let message = rented.statusMessage;
-  let contract: Contract | undefined = rented;
+  const messages = new Set([rented.statusMessage]);
+  let contract = rented;
   let isKeyAttached = false;
   let last = "";
   for (let wait = deps.poll.firstMs; ; wait = Math.min(wait * 1.5, deps.poll.maxMs)) {
     const situation = situationOf(contract);
+    const message = contract.statusMessage;
     if (situation !== last) deps.log(`contract ${rented.id}: ${describeSituation(situation)}`);
     last = situation;
-    if (contract && situation === "running" && contract.addresses.length > 0) {
+    if (situation === "running" && contract.addresses.length > 0) {
       await deps.point("running");
       if (!isKeyAttached) await attachKey(deps, contract.id, spec.publicKey);
       isKeyAttached = true;
@@ -407,30 +476,35 @@ async function waitUntilReady(deps: Deps, spec: MachineSpec, rented: Contract): 
     }
     if (NEVER_READY.has(situation))
       return {
-        failure: `${describeSituation(situation)}${contract?.statusMessage ? `: ${contract.statusMessage}` : ""}`,
-        isMachineBad: situation === "failed" || situation === "offline",
+        failure: `${describeSituation(situation)}${message ? `: ${message}` : ""}`,
+        fault: situation === "failed" || situation === "offline" ? "machine" : "halted",
       };
-    if (contract && contract.statusMessage !== message) {
-      message = contract.statusMessage; // a big image that still moves is not stuck
+    if (!messages.has(message)) {
+      messages.add(message); // a big image that still moves is not stuck; one that repeats itself is
       deadline = deps.clock.now() + limitMs;
     }
     if (deps.clock.now() > deadline)
       return {
         failure: `no progress in loading for ${spec.loadingTimeoutMinutes} min${message ? ` (${message})` : ""}`,
-        isMachineBad: true,
+        fault: "machine",
       };
     try {
       await deps.clock.sleep(wait, deps.signal);
       await deps.assertWanted();
     } catch {
-      await leave(deps, rented);
+      await leave(deps, contract);
     }
-    contract = (await readList(deps)).find(({ id }) => id === rented.id);
+    const { list, fault } = await tryList(deps);
+    // Thrown with the contract, so that the state gets to know what was rented.
+    if (!list) throw new NotReadyError(contract, messageOf(fault));
+    const found = list.find(({ id }) => id === rented.id);
+    if (!found) return { failure: describeSituation("gone"), fault: "gone" };
+    contract = found;
   }
 }
 
 /** Situations from which a machine that was never ready is not waited for. */
-const NEVER_READY = new Set<Situation>(["gone", "stopped", "outbid", "failed", "offline"]);
+const NEVER_READY = new Set<Situation>(["stopped", "outbid", "failed", "offline"]);
 
 /** Nobody waits any more: an orphan ends its machine, a cancelled operation hands it over to be recorded. */
 async function leave(deps: Deps, contract: Contract): Promise<never> {
@@ -449,12 +523,15 @@ async function meet(deps: Deps, contract: Contract): Promise<ReadyMachine | Fail
     return { contract, hostKeys: await deps.firstContact(contract, deps.clock.now() + SSH_MINUTES * 60_000) };
   } catch (error) {
     if (deps.signal.aborted) return leave(deps, contract);
-    // Another machine would refuse the same key: kept, so that the next `up` with the right key goes on with it.
-    if (error instanceof SshFailure && error.reason === "permission-denied")
-      throw new NotReadyError(contract, error.message);
-    return { failure: `SSH does not answer: ${messageOf(error)}`, isMachineBad: true };
+    // Another machine would refuse the same key, and a fault of this computer (no ssh, a full disk) is no machine's:
+    // kept, so that the next `up` goes on with it.
+    if (!(error instanceof SshFailure) || OUR_FAULT.has(error.reason))
+      throw new NotReadyError(contract, messageOf(error));
+    return { failure: `SSH does not answer: ${error.message}`, fault: "ssh" };
   }
 }
+
+const OUR_FAULT = new Set<SshFailure["reason"]>(["permission-denied", "ssh-missing"]);
 
 async function attachKey(deps: Deps, contractId: number, publicKey: string): Promise<void> {
   try {
@@ -462,6 +539,24 @@ async function attachKey(deps: Deps, contractId: number, publicKey: string): Pro
   } catch (error) {
     // The account's own keys are on the machine from birth; if this one is missing, SSH says so below.
     deps.log(`the market did not take the SSH key: ${messageOf(error)}`);
+  }
+}
+
+/** DELETE; of a new contract until the market knows it. */
+async function tellToGo(deps: Deps, id: number, isNew: boolean): Promise<void> {
+  const deadline = deps.clock.now() + SETTLE_MS;
+  try {
+    while (!(await deps.api.destroy(id)) && isNew && deps.clock.now() < deadline) await deps.clock.sleep(1000);
+  } catch (error) {
+    throw userErrorOf(error);
+  }
+}
+
+async function searchPage(api: Pick<MarketApi, "searchOffers">, query: Record<string, unknown>): Promise<Offer[]> {
+  try {
+    return await api.searchOffers(query);
+  } catch (error) {
+    throw userErrorOf(error);
   }
 }
 
@@ -473,6 +568,22 @@ async function readList(deps: Pick<Deps, "contracts">): Promise<Contract[]> {
     throw userErrorOf(error);
   }
 }
+
+/** For loops that look again: no list means that nothing is known, never that nothing is there. */
+async function tryList(deps: Deps): Promise<{ list?: Contract[]; fault?: unknown }> {
+  try {
+    return { list: await readList(deps) };
+  } catch (fault) {
+    return { fault };
+  }
+}
+
+function isNamed(contract: Contract, scope: string, name?: string): boolean {
+  const label = parseLabel(contract.label);
+  return label?.scope === scope && (name === undefined || label.name === name);
+}
+
+const idsOf = (contracts: readonly Contract[]) => contracts.map(({ id }) => id);
 
 function totalPrice(offer: Offer, diskGB: number): number {
   return offer.gpuPricePerHour + (offer.diskUsdPerGBMonth * diskGB) / 720;
@@ -488,5 +599,26 @@ function unproven(left: Contract[]): UserError {
     what: `the market still shows contract ${ids} ${PROOF_MS / 1000} s after it was told to destroy it`,
     why: `it bills $${left.reduce((sum, it) => sum + it.gpuPricePerHour + it.diskPricePerHour, 0).toFixed(3)}/h until it is gone`,
     hint: `run the command again; if it persists, destroy ${ids} in the market's console`,
+  });
+}
+
+function unread(ids: readonly number[], fault: unknown): UserError {
+  return new UserError("VL_DESTROY_UNPROVEN", {
+    what: `contract ${ids.join(", ")} was told to go, but the market's list cannot be read to see whether it is gone`,
+    why: fault instanceof UserError ? (fault.why ?? fault.what) : messageOf(fault),
+    hint: "run the command again; until it succeeds, take it that the machine bills",
+    cause: fault,
+  });
+}
+
+/** A rent was sent and the market's list cannot be read: said aloud, because a machine may bill. */
+function unseen(fault: unknown, contractId: number | undefined): unknown {
+  if (!(fault instanceof UserError)) return fault;
+  const rented = contractId === undefined ? "a machine may have been rented" : `contract ${contractId} was rented`;
+  return new UserError(fault.code, {
+    what: `a rent was sent, and then ${fault.what}`,
+    why: `${rented}, and bills under this stack's label\n${fault.why ?? ""}`,
+    hint: "run the command again to go on with it, or `vastlane destroy` to end it",
+    cause: fault,
   });
 }

@@ -26,7 +26,8 @@ const emulatorFile = z.looseObject({ url: z.string(), apiKey: z.string() });
 /**
  * The market's address and key from the environment, `.env`, or the emulator's home. Not from Pulumi's configuration:
  * Pulumi copies that into the state of the dynamic provider, also as plain text for `--show-secrets`.
- * @throws UserError VL_NO_KEY, VL_EMULATOR_DOWN, VL_WRONG_ACCOUNT (an emulator stack pointed at a real market).
+ * @throws UserError VL_NO_KEY, VL_EMULATOR_DOWN, VL_WRONG_ACCOUNT (an emulator stack pointed at a real market),
+ * VL_USAGE (an address to which no key must be sent).
  */
 export function resolveMarket(name: MarketName, root: string, env = environmentOf(root)): Market {
   return name === "emulator" ? emulatedMarket(root, env) : realMarket(env);
@@ -38,7 +39,7 @@ export function emulatorHome(root: string, env: NodeJS.ProcessEnv = process.env)
 }
 
 function realMarket(env: NodeJS.ProcessEnv): Market {
-  const key = env.VASTAI_API_KEY || env.VAST_API_KEY;
+  const key = (env.VASTAI_API_KEY || env.VAST_API_KEY)?.trim();
   if (!key) {
     throw new UserError("VL_NO_KEY", {
       what: "no account key for Vast.ai",
@@ -46,7 +47,26 @@ function realMarket(env: NodeJS.ProcessEnv): Market {
       hint: "copy the key from https://cloud.vast.ai/manage-keys/ into .env as VASTAI_API_KEY=..., or try without an account: npm run demo",
     });
   }
-  return { name: "vast", url: (env.VAST_URL || VAST_URL).replace(/\/+$/, ""), key: new Secret(key) };
+  if (!/^[!-~]+$/.test(key)) {
+    throw new UserError("VL_NO_KEY", {
+      what: "the account key for Vast.ai is not a key",
+      why: "it holds blanks, line breaks or characters outside ASCII",
+      hint: "copy it again from https://cloud.vast.ai/manage-keys/ into .env as VASTAI_API_KEY=...",
+    });
+  }
+  const url = (env.VAST_URL || VAST_URL).replace(/\/+$/, "");
+  if (!isSafeForKeys(url)) {
+    throw new UserError("VL_USAGE", {
+      what: `VAST_URL is ${url}, which is neither an https address nor on this computer`,
+      why: "the account key would travel in the clear, or to nowhere",
+      hint: `unset VAST_URL for the real market (${VAST_URL})`,
+    });
+  }
+  return { name: "vast", url, key: new Secret(key) };
+}
+
+function isSafeForKeys(url: string): boolean {
+  return URL.canParse(url) && (new URL(url).protocol === "https:" || isLoopback(url));
 }
 
 function emulatedMarket(root: string, env: NodeJS.ProcessEnv): Market {
@@ -54,7 +74,7 @@ function emulatedMarket(root: string, env: NodeJS.ProcessEnv): Market {
     return { name: "emulator", url: env.VAST_URL.replace(/\/+$/, ""), key: new Secret(env.VAST_API_KEY) };
   }
   const file = join(emulatorHome(root, env), "emulator.json");
-  const found = emulatorFile.safeParse(readJsonIfThere(file));
+  const found = emulatorFile.safeParse(readIfWhole(file));
   if (!found.success) throw emulatorDown(`there is no emulator in ${emulatorHome(root, env)}`);
   if (!isLoopback(found.data.url)) {
     throw new UserError("VL_WRONG_ACCOUNT", {
@@ -63,6 +83,14 @@ function emulatedMarket(root: string, env: NodeJS.ProcessEnv): Market {
     });
   }
   return { name: "emulator", url: found.data.url, key: new Secret(found.data.apiKey) };
+}
+
+function readIfWhole(file: string): unknown {
+  try {
+    return readJsonIfThere(file);
+  } catch {
+    return undefined; // a broken file names no emulator
+  }
 }
 
 export function emulatorDown(why: string): UserError {

@@ -8,17 +8,18 @@ import type { StackConfig } from "../config.ts";
 import { formatLabel, newNonce, parseLabel } from "./label.ts";
 import {
   type Deps,
+  type Existing,
   endContracts,
   findOffers,
+  isStillAskedFor,
   type MachineSpec,
   NotReadyError,
   obtain,
   type ReadyMachine,
 } from "./lifecycle.ts";
 import { userErrorOf } from "./market-messages.ts";
-import { stillFits } from "./offers.ts";
 import { describeSituation, type Situation, situationOf } from "./situation.ts";
-import type { Contract } from "./wire.ts";
+import type { Contract, Offer } from "./wire.ts";
 
 export interface Wanted {
   spec: MachineSpec;
@@ -29,6 +30,10 @@ export interface Recorded {
   contractId: number | null;
   /** The bid that was placed; restored when somebody changed it by hand. */
   bidPerHour: number | null;
+  /** What was seen of it last; "not-ready": SSH did not answer then. */
+  observed: string;
+  /** Pinned when it was ready for the first time. */
+  hostKeys: string[];
 }
 
 export type Repair =
@@ -61,7 +66,9 @@ export function decideRepair(
 
 function decideOutbid(contract: Contract | undefined, rental: StackConfig["rental"]): Repair {
   const floor = contract?.minBidPerHour ?? Number.POSITIVE_INFINITY;
-  const cap = rental.maxPricePerHour - (contract?.diskPricePerHour ?? 0);
+  const limit = rental.maxPricePerHour - (contract?.diskPricePerHour ?? 0);
+  // A bid in figures was meant: it is not raised.
+  const cap = rental.bid === "auto" ? limit : Math.min(limit, rental.bid);
   // A little over the floor, or the next rival's cent takes it away again.
   const raised = Math.min(Math.ceil(floor * 1.05 * 1000) / 1000, cap);
   const isAffordable = floor <= cap;
@@ -101,26 +108,31 @@ export async function reconcile(
     ({ id }) => id === recorded.contractId,
   );
   if (contract) {
-    const repair = isStillAskedFor(contract, spec)
+    const repair = isStillAskedFor(contract, spec, contract.id)
       ? decideRepair(situationOf(contract), contract, rental)
       : ({ act: "replace", why: "the configuration asks for another machine" } as const);
     await apply(deps, wanted, contract, repair, recorded, beforeEnd);
   }
-  return obtain(deps, spec);
+  return obtain(deps, spec, existingOf(recorded));
+}
+
+function existingOf({ contractId, observed, hostKeys }: Recorded): Existing | undefined {
+  return contractId === null ? undefined : { contractId, wasReady: hostKeys.length > 0 && observed !== "not-ready" };
 }
 
 async function apply(
   deps: Deps,
-  { spec, rental }: Wanted,
+  wanted: Wanted,
   contract: Contract,
   repair: Repair,
   recorded: Recorded,
   beforeEnd: (contract: Contract) => Promise<void>,
 ): Promise<void> {
+  const { spec, rental } = wanted;
   if (repair.act === "replace") {
     deps.log(`contract ${contract.id} is replaced: ${repair.why}`);
-    // Looked up first: a working machine must not end for a request that nothing can fill.
-    if (situationOf(contract) === "running") await assertSomethingFits(deps, spec);
+    // Looked up first: a machine with work on its disk must not end for a request that nothing can fill.
+    if (situationOf(contract) !== "failed") await assertSomethingFits(deps, spec, contract);
     await beforeEnd(contract);
     await endContracts(deps, [contract.id]);
     return;
@@ -145,23 +157,31 @@ async function apply(
     deps.log(`contract ${contract.id}: bid $${contract.gpuPricePerHour.toFixed(3)}/h -> $${bid.toFixed(3)}/h`);
     await deps.api.setBid(contract.id, bid);
   }
-  if (repair.act === "start" || repair.act === "raise") await start(deps, contract);
+  if (repair.act === "start" || repair.act === "raise") await start(deps, wanted, contract);
 }
 
 /**
- * A start can be queued when the GPUs are taken; a queued start could bill at any later time, so it is called off
- * and the machine given up: its stopped disk is ended with it and another one is rented.
+ * A start can be queued when the GPUs are taken; a queued start could bill at any later time, so it is called off.
+ * Unless configured to wait, the machine is given up: its stopped disk ends with it and another one is rented.
  */
-async function start(deps: Deps, contract: Contract): Promise<void> {
+async function start(deps: Deps, { spec, rental }: Wanted, contract: Contract): Promise<void> {
   deps.log(`contract ${contract.id}: starting it`);
   try {
     await deps.api.setState(contract.id, "running");
     await untilStarted(deps, contract.id);
   } catch (error) {
+    if (deps.signal.aborted) throw new NotReadyError(contract, "cancelled while the machine was being started");
     const readable = userErrorOf(error);
     if (!(readable instanceof UserError && readable.code === "VL_NO_OFFER")) throw readable;
+    await deps.api.setState(contract.id, "stopped");
+    if (rental.onOutbid === "wait") {
+      throw new NotReadyError(
+        contract,
+        `its GPUs are rented by somebody else. As configured (onOutbid: wait) nothing is done; its disk bills $${contract.diskPricePerHour.toFixed(4)}/h`,
+      );
+    }
+    await assertSomethingFits(deps, spec, contract);
     deps.log(`contract ${contract.id} cannot start, its GPUs are taken: replacing it`);
-    await deps.api.setState(contract.id, "stopped").catch(() => undefined);
     await endContracts(deps, [contract.id]);
   }
 }
@@ -177,19 +197,12 @@ async function untilStarted(deps: Deps, contractId: number): Promise<void> {
   }
 }
 
-function isStillAskedFor(contract: Contract, spec: MachineSpec): boolean {
-  const label = parseLabel(contract.label);
-  // A label changed by hand says nothing about the request; the machine itself does.
-  const isSameRequest = label === undefined || label.requestHash === spec.requestHash;
-  return isSameRequest && stillFits(contract, spec.request);
-}
-
-async function assertSomethingFits(deps: Deps, spec: MachineSpec): Promise<void> {
-  const plan = await findOffers(deps.api, spec.request);
-  if (plan.candidates.length > 0) return;
+async function assertSomethingFits(deps: Deps, spec: MachineSpec, contract: Contract): Promise<void> {
+  const isTaken = ({ id, machineId }: Offer) => deps.reserved.has(id) || deps.badMachines.has(machineId);
+  if ((await findOffers(deps.api, spec.request, isTaken)).candidates.length > 0) return;
   throw new UserError("VL_NO_OFFER", {
-    what: `nothing on the market fits the changed configuration of ${spec.name}`,
-    why: "the machine that runs now was left as it is",
-    hint: "see `npx vastlane offers`, or undo the change",
+    what: `nothing on the market could replace ${spec.name}`,
+    why: `contract ${contract.id} was left as it is: ${describeSituation(situationOf(contract))}`,
+    hint: "see `npx vastlane offers`, or undo the change of the configuration",
   });
 }
