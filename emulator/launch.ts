@@ -8,7 +8,7 @@ import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { type Clock, systemClock } from "../common/clock.ts";
-import { type ErrorCode, UserError } from "../common/errors.ts";
+import { type ErrorCode, messageOf, UserError } from "../common/errors.ts";
 import { readFileIfThere } from "../common/files.ts";
 import { endProcess, isAlive } from "../common/process.ts";
 import { createEmulatorClient, type EmulatorClient, type EmulatorStatus } from "./client.ts";
@@ -148,8 +148,7 @@ function argumentsOf(home: string, options: StartOptions): string[] {
 
 /** Runs the daemon detached and returns what it reports, or a bare failure when it dies without a word. */
 async function launch(home: string, args: string[]): Promise<Report> {
-  mkdirSync(home, { recursive: true, mode: 0o700 });
-  const log = openSync(logPath(home), "a", 0o600);
+  const log = openLog(home);
   const daemon = spawn(nodeForTypeScript(), [fileURLToPath(new URL("daemon.ts", import.meta.url)), ...args], {
     detached: true,
     stdio: ["ignore", log, log, "pipe"],
@@ -180,6 +179,21 @@ async function launch(home: string, args: string[]): Promise<Report> {
 function nodeForTypeScript(): string {
   const own = fileURLToPath(new URL("../node_modules/node/bin/node", import.meta.url));
   return process.features.typescript || !existsSync(own) ? process.execPath : own;
+}
+
+function openLog(home: string): number {
+  try {
+    mkdirSync(home, { recursive: true, mode: 0o700 });
+    return openSync(logPath(home), "a", 0o600);
+  } catch (cause) {
+    const isFull = (cause as NodeJS.ErrnoException).code === "ENOSPC";
+    throw new UserError(isFull ? "VL_DISK_FULL" : "VL_EMULATOR_FAILED", {
+      what: `The emulator cannot keep its files in ${home}.`,
+      why: messageOf(cause),
+      hint: isFull ? "Free some space." : "Name another folder with --home or VASTLANE_EMULATOR_HOME.",
+      cause,
+    });
+  }
 }
 
 function startFailure(home: string, report: Report): UserError {

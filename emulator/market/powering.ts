@@ -147,7 +147,10 @@ export function createPowering(world: World): Powering {
     adopt() {
       for (const contract of world.contracts.values()) {
         if (contract.phase === "destroyed") {
-          if (machines().isRunning(contract.id)) poke(contract.id);
+          // Killed between the destroy and its effect: the disk may still be there. Costs nothing where it is not.
+          void machines()
+            .remove(contract.id)
+            .catch((error) => world.log(`disk of contract ${contract.id}: ${messageOf(error)}`));
           continue;
         }
         if (machines().isRunning(contract.id)) up.set(contract.id, contract.upGeneration);

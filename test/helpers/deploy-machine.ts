@@ -11,7 +11,8 @@ import type { PushRequest, RunSpec } from "../../infra/deploy/request.ts";
 import { runSsh, waitForSsh } from "../../infra/ssh/shell.ts";
 import type { SshTarget } from "../../infra/ssh/target.ts";
 import { buildAgent, buildExperiment } from "../../runtime/agent/build.ts";
-import { freePort, makeKey } from "./sshd.ts";
+import { freePort } from "./ports.ts";
+import { makeKey } from "./sshd.ts";
 
 export type RequestChanges = Partial<Omit<PushRequest, "run">> & { run?: Partial<RunSpec> };
 

@@ -1,8 +1,7 @@
 /** Machine hosts of their own for tests of the emulator's machines, and a real OpenSSH client to reach them. */
-import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -13,6 +12,8 @@ import {
   type MachineSpec,
 } from "../../emulator/machine/index.ts";
 import { findMarked, homeHash } from "../../emulator/machine/processes.ts";
+import { freePorts } from "./ports.ts";
+import { makeKey } from "./sshd.ts";
 
 export interface Bench {
   home: string;
@@ -171,26 +172,6 @@ export async function until<T>(probe: () => T | Promise<T>, what: string, limitM
     if (performance.now() > end) throw new Error(`not within ${limitMs} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
-}
-
-export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer().listen(0, "127.0.0.1");
-      await once(server, "listening");
-      return server;
-    }),
-  );
-  return servers.map((server) => {
-    const address = server.address();
-    server.close();
-    return typeof address === "object" && address ? address.port : 0;
-  });
-}
-
-function makeKey(path: string): string {
-  execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", path]);
-  return path;
 }
 
 function readOrEmpty(path: string): string {

@@ -5,10 +5,11 @@
  */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import type { SshTarget } from "../../infra/ssh/target.ts";
+import { freePort } from "./ports.ts";
 
 export interface TestSshd {
   folder: string;
@@ -113,18 +114,6 @@ export async function startSshd(options: { env?: Record<string, string> } = {}):
 export function makeKey(path: string): string {
   execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "vastlane test", "-f", path]);
   return path;
-}
-
-/** A loopback port that nobody uses just now. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address ? address.port : 0));
-    });
-  });
 }
 
 /** Pids of all processes below `pid` (sessions of sshd, and what they started in the foreground). */

@@ -10,7 +10,8 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { REQUEST_VARIABLE } from "../../infra/deploy/request.ts";
 import { type DeployMachine, startDeployMachine } from "../helpers/deploy-machine.ts";
-import { freePort, makeKey } from "../helpers/sshd.ts";
+import { freePort } from "../helpers/ports.ts";
+import { makeKey } from "../helpers/sshd.ts";
 
 const W = "$VASTLANE_WORKSPACE";
 

@@ -9,7 +9,8 @@ import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { registerHost } from "../../infra/ssh/config-file.ts";
 import { readPin } from "../../infra/ssh/known-hosts.ts";
 import type { SshTarget } from "../../infra/ssh/target.ts";
-import { freePort, startSshd, type TestSshd } from "../helpers/sshd.ts";
+import { freePort } from "../helpers/ports.ts";
+import { startSshd, type TestSshd } from "../helpers/sshd.ts";
 
 const HOST = "vastlane-test";
 let sshd: TestSshd;

@@ -7,7 +7,8 @@ import type { Clock } from "../../common/clock.ts";
 import { systemClock } from "../../common/clock.ts";
 import { readPin } from "../../infra/ssh/known-hosts.ts";
 import { runSsh, waitForSsh } from "../../infra/ssh/shell.ts";
-import { freePort, makeKey, startSshd, type TestSshd } from "../helpers/sshd.ts";
+import { freePort } from "../helpers/ports.ts";
+import { makeKey, startSshd, type TestSshd } from "../helpers/sshd.ts";
 
 let sshd: TestSshd;
 let stateDir: string;

@@ -1,6 +1,6 @@
 // Real daemons: starting, stopping, and everything that can keep one from starting.
 import { execFileSync } from "node:child_process";
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -39,20 +39,6 @@ test("uses the emulator that runs, however many start it at once", async () => {
   const started = await Promise.all([1, 2, 3, 4].map(() => startEmulator({ home, noMachines: true })));
   expect(new Set(started.map((info) => info.pid)).size).toBe(1);
   expect(await startEmulator({ home, noMachines: true })).toEqual(started[0]);
-});
-
-test("answers within half a second of its start", async () => {
-  const home = temporaryFolder();
-  onTestFinished(() => stopEmulator(home).then(() => undefined));
-  const times: number[] = [];
-  for (let i = 0; i < 3; i += 1) {
-    const from = performance.now();
-    await startEmulator({ home, noMachines: true });
-    times.push(performance.now() - from);
-    await stopEmulator(home);
-  }
-  // The best of three: other tests run on the same cores.
-  expect(Math.min(...times)).toBeLessThan(1000);
 });
 
 test("stops, and says whether there was something to stop", async () => {
@@ -140,9 +126,11 @@ test.runIf(process.getuid?.() === 0 && process.platform === "linux")(
   },
 );
 
-test.runIf(process.getuid?.() !== 0)("says that the folder cannot be written", async () => {
-  const home = temporaryFolder();
-  chmodSync(home, 0o500);
-  expect(existsSync(home)).toBe(true);
-  expect((await failureOf(startEmulator({ home, noMachines: true }))).code).toBe("VL_EMULATOR_FAILED");
+test("says that the folder cannot be written", async () => {
+  // A file where a folder should be: refused to root as well, unlike missing permissions.
+  const file = join(temporaryFolder(), "file");
+  writeFileSync(file, "");
+  const error = await failureOf(startEmulator({ home: join(file, "home"), noMachines: true }));
+  expect(error.code).toBe("VL_EMULATOR_FAILED");
+  expect(error.message).toContain(join(file, "home"));
 });

@@ -23,7 +23,6 @@ import { readRun } from "../../../emulator/machine/runner.ts";
 import {
   type Bench,
   type DaemonProcess,
-  freePorts,
   killHard,
   openBench,
   run,
@@ -33,6 +32,7 @@ import {
   tracesOf,
   until,
 } from "../../helpers/machines.ts";
+import { freePorts } from "../../helpers/ports.ts";
 
 const PROJECT = join(import.meta.dirname, "../../..");
 const isLinux = process.platform === "linux";

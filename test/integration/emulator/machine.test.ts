@@ -15,7 +15,6 @@ import { readRun } from "../../../emulator/machine/runner.ts";
 import { findProgram } from "../../../emulator/machine/tools.ts";
 import {
   type Bench,
-  freePorts,
   killHard,
   openBench,
   run,
@@ -25,6 +24,7 @@ import {
   tracesOf,
   until,
 } from "../../helpers/machines.ts";
+import { freePorts } from "../../helpers/ports.ts";
 
 const canIsolate = process.getuid?.() === 0 && ["bwrap", "ip"].every((name) => findProgram(name));
 const DAEMON = join(import.meta.dirname, "../../helpers/machine-daemon.ts");
