@@ -12,25 +12,50 @@ const section = <S extends z.ZodRawShape>(shape: S) => z.strictObject(shape).pre
 
 const positive = () => z.number().positive();
 
+/** The account key can rent and destroy everything: it never goes to a rented machine, under whichever setting. */
+const notAccountKey = z
+  .string()
+  .refine((name) => !/^VAST(AI)?_API_KEY$/i.test(name), "another name: the account key never goes to a rented machine");
+const environment = () => z.record(notAccountKey, z.string()).default({});
+
 export const gpuSchema = section({
-  names: z.array(z.string()).default([]).describe("Accepted GPU models, as the market spells them; empty: any."),
+  names: z
+    .array(z.string())
+    .default([])
+    .describe("Accepted GPU models, as the market spells them; empty: any.")
+    .meta({ example: ["RTX 3090", "RTX 4090"] }),
   count: z.int().positive().default(1).describe("GPUs on the machine."),
-  minVramGB: z.number().nonnegative().default(0).describe("Least memory per GPU, in GB."),
+  minVramGB: z.number().nonnegative().default(0).describe("Least memory per GPU, in GB.").meta({ example: 24 }),
   minCuda: z
     .string()
     .regex(/^\d+(\.\d+)?$/, "a version such as 12.4")
     .default("0")
-    .describe('Least CUDA version that the driver supports, as text ("12.4").'),
+    .describe('Least CUDA version that the driver supports, as text ("12.4").')
+    .meta({ example: "12.4" }),
   minReliability: z.number().min(0).max(1).default(0.95).describe("Least reliability of the host, 0 to 1."),
   verified: z.boolean().default(true).describe("Only machines that the market has verified."),
   geolocation: z
     .array(z.string().regex(/^[A-Za-z]{2}$/, "a two-letter country code"))
     .default([])
-    .describe("Accepted countries, as two-letter codes; empty: any."),
-  minDownMbps: z.number().nonnegative().default(0).describe("Least download speed of the host, in Mb/s."),
+    .describe("Accepted countries, as two-letter codes; empty: any.")
+    .meta({ example: ["NO", "SE"] }),
+  minDownMbps: z
+    .number()
+    .nonnegative()
+    .default(0)
+    .describe("Least download speed of the host, in Mb/s.")
+    .meta({ example: 200 }),
   exclude: section({
-    machines: z.array(z.int()).default([]).describe("Machine ids never to rent."),
-    hosts: z.array(z.int()).default([]).describe("Host ids never to rent from."),
+    machines: z
+      .array(z.int())
+      .default([])
+      .describe("Machine ids never to rent.")
+      .meta({ example: [12345] }),
+    hosts: z
+      .array(z.int())
+      .default([])
+      .describe("Host ids never to rent from.")
+      .meta({ example: [678] }),
   }),
 });
 
@@ -43,7 +68,10 @@ export const rentalSchema = section({
   bid: z
     .union([z.literal("auto"), positive()])
     .default("auto")
-    .describe("Bid in USD per hour for the GPUs, or auto: the cheapest bid by expected cost, within the cap."),
+    .describe(
+      "Bid in USD per hour for the GPUs, which is never raised; or auto: the cheapest by expected cost, within the cap.",
+    )
+    .meta({ example: 0.25 }),
   onOutbid: z
     .enum(["wait", "raise", "replace", "auto"])
     .default("auto")
@@ -51,7 +79,9 @@ export const rentalSchema = section({
 });
 
 export const budgetSchema = section({
-  maxUsd: positive().default(10).describe("Most that the stack may spend, in USD."),
+  maxUsd: positive()
+    .default(10)
+    .describe("Most that one machine may cost, in USD, at the price it is rented for; then it destroys itself."),
   maxHours: positive().default(24).describe("The machine destroys itself this many hours after its first start."),
   idleMinutes: positive().default(30).describe("Minutes without GPU, SSH or file activity until the machine is idle."),
 });
@@ -59,7 +89,9 @@ export const budgetSchema = section({
 export const machineSchema = section({
   image: z.string().default("pytorch/pytorch:2.9.1-cuda12.8-cudnn9-runtime").describe("Docker image of the machine."),
   diskGB: z.number().min(1).default(40).describe("Disk in GB; billed from rent to destroy, also while stopped."),
-  env: z.record(z.string(), z.string()).default({}).describe("Environment that the market injects; never secrets."),
+  env: environment()
+    .describe("Environment that the market injects; never secrets.")
+    .meta({ example: { TZ: "UTC" } }),
   nodes: z.int().min(1).max(64).default(1).describe("How many machines."),
   loadingTimeoutMinutes: positive()
     .default(10)
@@ -71,9 +103,14 @@ export const checkpointSchema = section({
     .enum(["none", "aws", "s3"])
     .default("none")
     .describe("Where checkpoints go: none (the machine's disk), aws, or any s3 endpoint."),
-  s3_bucket: z.string().nullable().default(null).describe("Bucket for checkpoints."),
+  s3_bucket: z.string().nullable().default(null).describe("Bucket for checkpoints.").meta({ example: "my-bucket" }),
   s3_prefix: z.string().default("checkpoints").describe("Prefix of this stack's keys in the bucket."),
-  endpoint: z.string().nullable().default(null).describe("S3 endpoint; null: AWS, or the emulator's own."),
+  endpoint: z
+    .string()
+    .nullable()
+    .default(null)
+    .describe("S3 endpoint; null: AWS, or the emulator's own.")
+    .meta({ example: "https://s3.example.com" }),
   everySteps: z.int().positive().default(200).describe("Checkpoint every so many steps."),
   everySeconds: z
     .union([z.literal("auto"), positive()])
@@ -97,17 +134,24 @@ export const workspaceSchema = section({
     .strictObject({ url: z.string(), ref: z.string().optional() })
     .nullable()
     .default(null)
-    .describe("A git repository to clone on the machine."),
+    .describe("A git repository to clone on the machine.")
+    .meta({ example: { url: "https://github.com/me/model", ref: "main" } }),
   requirements: z
     .string()
     .nullable()
     .default("requirements.txt")
     .describe("Python requirements, installed when the file is there."),
-  setup: z.string().nullable().default(null).describe("A script to run once on the machine after the sync."),
+  setup: z
+    .string()
+    .nullable()
+    .default(null)
+    .describe("A script to run once on the machine after the sync.")
+    .meta({ example: "setup.sh" }),
   data: z
     .array(z.strictObject({ from: z.string(), to: z.string() }))
     .default([])
-    .describe("Data to stage from S3 to the machine."),
+    .describe("Data to stage from S3 to the machine.")
+    .meta({ example: [{ from: "s3://my-bucket/data", to: "/workspace/data" }] }),
 });
 
 export const sshSchema = section({
@@ -119,7 +163,8 @@ export const sshSchema = section({
     .string()
     .nullable()
     .default(null)
-    .describe("Path of the private key; null: the SSH agent and OpenSSH's defaults."),
+    .describe("Path of the private key; null: the SSH agent and OpenSSH's defaults.")
+    .meta({ example: "~/.ssh/id_ed25519" }),
   host: z.string().default("vastlane-{stack}").describe("Host alias for ssh, rsync and VS Code."),
   localForward: z.array(z.string()).default(["8080 localhost:6006"]).describe("LocalForward lines of the host entry."),
 });
@@ -130,9 +175,16 @@ export const experimentSchema = section({
     .min(1)
     .nullable()
     .default(null)
-    .describe("The training command; null: a dev box, nothing is started."),
-  params: z.record(z.string(), z.json()).default({}).describe("Handed to the command as JSON in VASTLANE_PARAMS."),
-  env: z.record(z.string(), z.string()).default({}).describe("Environment of the command; never secrets."),
+    .describe("The training command; null: a dev box, nothing is started.")
+    .meta({ example: ["python", "train.py"] }),
+  params: z
+    .record(z.string(), z.json())
+    .default({})
+    .describe("Handed to the command as JSON in VASTLANE_PARAMS.")
+    .meta({ example: { steps: 20000 } }),
+  env: environment()
+    .describe("Environment of the command; never secrets.")
+    .meta({ example: { OMP_NUM_THREADS: "8" } }),
   onCodeChange: z
     .enum(["resume", "fresh", "refuse"])
     .default("resume")
@@ -157,11 +209,12 @@ export const configSchema = z.strictObject({
   logging: loggingSchema,
   workspace: workspaceSchema,
   secrets: z
-    .array(z.string())
+    .array(notAccountKey.regex(/^[A-Za-z_]\w*$/, "a name such as HF_TOKEN"))
     .default([])
     .describe(
       "Names of secrets for the machine's 0600 env file; values come from the environment, .env or secret config.",
-    ),
+    )
+    .meta({ example: ["HF_TOKEN"] }),
   ssh: sshSchema,
   experiment: experimentSchema,
 });
@@ -190,7 +243,7 @@ export function parseConfig(raw: Record<string, unknown>, source = "the stack's 
 /** Secret values named in `vastlane:secrets` may sit beside the schema's keys (`pulumi config set --secret`). */
 function isSecretOf(key: string, raw: Record<string, unknown>): boolean {
   const names = fromText("secrets", raw.secrets);
-  return Array.isArray(names) && names.includes(key);
+  return Array.isArray(names) && names.includes(key) && !(key in configSchema.shape) && !isAccountKey(key);
 }
 
 /** Pulumi hands every value over as text; structured ones are JSON. */
@@ -217,12 +270,16 @@ function describeIssue(issue: z.core.$ZodIssue, values: unknown): string[] {
   if (issue.code === "unrecognized_keys") {
     return issue.keys.map((key) => {
       // Pulumi copies its configuration into the state of the dynamic provider.
-      if (/^(vast_?ai_?)?api_?key$/i.test(key))
+      if (isAccountKey(key))
         return `vastlane:${key}: the account key must not be in the configuration, as Pulumi would copy it into the state; set VASTAI_API_KEY in the environment or in .env`;
       const known = keysAt(issue.path);
       const near = nearest(key, known);
       return `${pathText([...issue.path, key])}: unknown key${near ? `; did you mean ${near}?` : `; known: ${known.join(", ")}`}`;
     });
+  }
+  // The name is what is wrong, and the value may be a secret.
+  if (issue.code === "invalid_key") {
+    return [`${pathText(issue.path)}: wanted ${issue.issues.map(wanted).join(" or ")}`];
   }
   const came = issue.path.reduce<unknown>(
     (at, part) => (at as Record<PropertyKey, unknown> | undefined)?.[part],
@@ -233,28 +290,48 @@ function describeIssue(issue: z.core.$ZodIssue, values: unknown): string[] {
   ];
 }
 
+function isAccountKey(key: string): boolean {
+  return /^(vast_?(ai_?)?)?api_?key$/i.test(key);
+}
+
 function wanted(issue: z.core.$ZodIssue): string {
-  if (issue.code === "invalid_type") return `a value of type ${issue.expected}`;
+  if (issue.code === "invalid_type") return TYPES[issue.expected] ?? `a value of type ${issue.expected}`;
   if (issue.code === "invalid_value") return issue.values.map((value) => JSON.stringify(value)).join(" or ");
-  if (issue.code === "too_small") return `${issue.inclusive ? "at least" : "more than"} ${issue.minimum}`;
+  if (issue.code === "too_small") {
+    const unit = issue.origin === "array" ? " item" : "";
+    return `${issue.inclusive ? "at least" : "more than"} ${issue.minimum}${unit}`;
+  }
   if (issue.code === "too_big") return `${issue.inclusive ? "at most" : "less than"} ${issue.maximum}`;
   if (issue.code === "invalid_format") return issue.message;
   if (issue.code === "invalid_union") return issue.errors.flat().map(wanted).join(" or ");
   return issue.message;
 }
 
+/** What zod calls a type, in words. */
+const TYPES: Record<string, string> = {
+  array: "a list",
+  boolean: "true or false",
+  int: "a whole number",
+  number: "a number",
+  object: "a mapping of keys",
+  record: "a mapping of keys",
+  string: "a text",
+};
+
 function keysAt(path: PropertyKey[]): string[] {
   let schema: z.ZodType = configSchema;
   for (const part of path) {
     const inner = unwrap(schema);
-    if (!(inner instanceof z.ZodObject)) return [];
-    schema = inner.shape[part as string] as z.ZodType;
+    if (inner instanceof z.ZodArray) schema = inner.element as z.ZodType;
+    else if (inner instanceof z.ZodObject) schema = inner.shape[part as string] as z.ZodType;
+    else return [];
   }
   const inner = unwrap(schema);
   return inner instanceof z.ZodObject ? Object.keys(inner.shape) : [];
 }
 
-function unwrap(schema: z.ZodType): z.ZodType {
+/** The type behind default, prefault and null. */
+export function unwrap(schema: z.ZodType): z.ZodType {
   let inner = schema;
   while (inner instanceof z.ZodPrefault || inner instanceof z.ZodDefault || inner instanceof z.ZodNullable) {
     inner = inner.unwrap() as z.ZodType;
