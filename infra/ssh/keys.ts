@@ -26,9 +26,11 @@ export function resolveKeys(
   if (market === "emulator" && ssh.publicKey === DEFAULT_PUBLIC_KEY && ssh.privateKey === null) {
     return projectPair(join(stateDir, "ssh", "id_ed25519"));
   }
+  for (const [key, value] of Object.entries({ publicKey: ssh.publicKey, privateKey: ssh.privateKey ?? "" }))
+    if (/PRIVATE KEY/.test(value)) throw pasted(`vastlane:ssh.${key}`);
   const identityFile = ssh.privateKey === null ? null : expandHome(ssh.privateKey);
   if (identityFile !== null && !existsSync(identityFile)) throw missing(identityFile, "vastlane:ssh.privateKey");
-  if (/^(ssh-|ecdsa-|sk-)/.test(ssh.publicKey)) return { publicKey: ssh.publicKey.trim(), identityFile };
+  if (isPublicKey(ssh.publicKey.trim())) return { publicKey: ssh.publicKey.trim(), identityFile };
   const path = expandHome(ssh.publicKey);
   const publicKey = readPublicKey(path);
   const beside = path.replace(/\.pub$/, "");
@@ -50,7 +52,7 @@ function readPublicKey(path: string): string {
       hint: `use ${path}.pub`,
     });
   }
-  if (!/^(ssh-|ecdsa-|sk-)\S+ [A-Za-z0-9+/=]+/.test(text) || text.includes("\n")) {
+  if (!isPublicKey(text)) {
     throw new UserError("VL_KEY_FILE", {
       what: `${path} is not an SSH public key`,
       why: "a public key is one line that begins with its type, such as ssh-ed25519",
@@ -58,6 +60,11 @@ function readPublicKey(path: string): string {
     });
   }
   return text;
+}
+
+/** One line of type and base64, with or without a comment; a path such as `ssh-keys/id.pub` is none. */
+function isPublicKey(text: string): boolean {
+  return /^(ssh-|ecdsa-|sk-)\S+ [A-Za-z0-9+/=]+/.test(text) && !/[\r\n]/.test(text);
 }
 
 /** The project's own pair for emulated machines, made at first use. */
@@ -82,6 +89,15 @@ function projectPair(path: string): KeyChoice {
     }
   }
   return { publicKey: readPublicKey(`${path}.pub`), identityFile: path };
+}
+
+/** Said without the value: it is a secret, and errors are logged. */
+function pasted(key: string): UserError {
+  return new UserError("VL_KEY_FILE", {
+    what: `${key} holds a private key`,
+    why: "it wants a path; what stands in the configuration is committed, copied into the state and printed",
+    hint: "put the path of the file there, and make a new pair if the file was shared",
+  });
 }
 
 function missing(path: string, key: string): UserError {
