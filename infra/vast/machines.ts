@@ -1,7 +1,7 @@
 /** Rented machines as people see them: whose they are, what they cost, what they do. Pure. */
 import { parseLabel } from "./label.ts";
 import type { Scopes } from "./scopes.ts";
-import { type Situation, situationOf } from "./situation.ts";
+import { billsGpu, type Situation, situationOf } from "./situation.ts";
 import type { Contract } from "./wire.ts";
 
 export interface MachineView {
@@ -14,12 +14,12 @@ export interface MachineView {
   gpu: string;
   geolocation: string;
   situation: Situation;
-  /** USD per hour now: GPUs count only while it runs, the disk always. */
+  /** USD per hour now: GPUs count only while they bill, the disk always. */
   pricePerHourNow: number;
   pricePerHourRunning: number;
   diskPricePerMonth: number;
   ageSeconds: number;
-  /** An upper estimate: the running price from rent until now. */
+  /** An upper estimate: the running price from rent until now; of a machine that still loads, its disk. */
   costUsd: number;
   label: string | null;
 }
@@ -28,7 +28,6 @@ export function viewOf(contract: Contract, scopes: Scopes, nowS: number): Machin
   const label = parseLabel(contract.label);
   const known = label ? scopes[label.scope] : undefined;
   const situation = situationOf(contract);
-  const isOnGpu = situation === "running";
   const running = contract.gpuPricePerHour + contract.diskPricePerHour;
   const ageSeconds = Math.max(0, nowS - contract.startedAt);
   return {
@@ -39,11 +38,11 @@ export function viewOf(contract: Contract, scopes: Scopes, nowS: number): Machin
     gpu: `${contract.gpuCount}x ${contract.gpuName}`,
     geolocation: contract.geolocation,
     situation,
-    pricePerHourNow: isOnGpu ? running : contract.diskPricePerHour,
+    pricePerHourNow: billsGpu(contract) ? running : contract.diskPricePerHour,
     pricePerHourRunning: running,
     diskPricePerMonth: contract.diskPricePerHour * 720,
     ageSeconds,
-    costUsd: ((isOnGpu ? running : contract.diskPricePerHour) * ageSeconds) / 3600,
+    costUsd: ((situation === "pending" ? contract.diskPricePerHour : running) * ageSeconds) / 3600,
     label: contract.label,
   };
 }

@@ -18,8 +18,10 @@ export function readScopes(stateDir: string): Scopes {
   }
 }
 
-export function rememberScope(stateDir: string, scope: string, stack: { stack: string; project: string }): void {
-  writeFileAtomic(pathOf(stateDir), JSON.stringify({ ...readScopes(stateDir), [scope]: stack }, null, 1));
+/** @throws when the file cannot be written: who is about to rent wants to know of a full disk before. */
+export function rememberScope(stateDir: string, scope: string, names: { stack: string; project: string }): void {
+  const { stack, project } = names;
+  writeFileAtomic(pathOf(stateDir), JSON.stringify({ ...readScopes(stateDir), [scope]: { stack, project } }, null, 1));
 }
 
 export function forgetScope(stateDir: string, scope: string): void {

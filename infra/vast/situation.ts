@@ -38,6 +38,17 @@ export function situationOf(contract: Contract | undefined): Situation {
   return BY_ACTUAL[contract.actualStatus ?? ""] ?? "pending";
 }
 
+/** `actual_status` values under which the GPUs bill (API reference 4.4): also frozen, and while it is rebooted. */
+const ON_GPU = new Set(["running", "frozen", "rebooting", "recycling", "restarting"]);
+
+/** Whether the GPUs bill now, not only the disk; where the market does not say clearly, they do. */
+export function billsGpu(contract: Contract): boolean {
+  const status = contract.actualStatus ?? "";
+  if (ON_GPU.has(status)) return true;
+  // Ended by itself: the GPUs stay allocated until it is stopped or destroyed.
+  return HALTED_STATUS.has(status) && !isHalted(contract) && contract.curState === "running";
+}
+
 /** In words, for status lines; `stopped` and `outbid` say that the disk still bills. */
 export function describeSituation(situation: Situation): string {
   return {
