@@ -45,7 +45,7 @@ export async function main(argv: readonly string[], world: Io): Promise<number> 
   try {
     if (name === undefined || name === "help" || name === "--help" || name === "-h") return await help(args[0], io);
     const command = await load(name);
-    if (args.includes("--help") || args.includes("-h")) {
+    if (ownFlags(args).some((arg) => arg === "--help" || arg === "-h")) {
       io.stdout(`${command.summary}\n\n${command.usage}\n`);
       return EXIT.done;
     }
@@ -53,6 +53,12 @@ export async function main(argv: readonly string[], world: Io): Promise<number> 
   } catch (error) {
     return report(error, name, args, io);
   }
+}
+
+/** What stands behind `--` is for the program that the command starts. */
+function ownFlags(args: readonly string[]): readonly string[] {
+  const end = args.indexOf("--");
+  return end < 0 ? args : args.slice(0, end);
 }
 
 /** `-C DIR` works as if started there; `--state-dir DIR` says where the project's own files are. */
@@ -98,7 +104,7 @@ async function help(name: string | undefined, io: Io): Promise<number> {
 
 /** What a person reads when it went wrong; with --json one object on stdout, so that scripts can tell. */
 function report(error: unknown, name: string | undefined, args: readonly string[], io: Io): number {
-  const isJson = args.includes("--json") && name !== "ssh-proxy";
+  const isJson = ownFlags(args).includes("--json") && name !== "ssh-proxy";
   if (error instanceof UserError) {
     if (isJson)
       io.stdout(
