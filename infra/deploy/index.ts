@@ -20,6 +20,8 @@ export interface DeployedMachine {
   sshUser: pulumi.Input<string>;
   addresses: pulumi.Input<SshAddress[]>;
   hostKeys: pulumi.Input<string[]>;
+  /** USD per hour. */
+  pricePerHour: pulumi.Input<number>;
 }
 
 export interface DeployArgs {
@@ -39,9 +41,9 @@ export class Deploy extends pulumi.ComponentResource {
     super("vastlane:deploy:Deploy", name, {}, options);
     const { machine, spec, configSecrets } = args;
     const request = pulumi
-      .all([machine.contractId, machine.sshUser, machine.addresses, machine.hostKeys])
-      .apply(([contractId, user, addresses, hostKeys]) =>
-        JSON.stringify(requestFor(spec, { contractId, user, addresses, hostKeys })),
+      .all([machine.contractId, machine.sshUser, machine.addresses, machine.hostKeys, machine.pricePerHour])
+      .apply(([contractId, user, addresses, hostKeys, pricePerHour]) =>
+        JSON.stringify(requestFor(spec, { contractId, user, addresses, hostKeys }, pricePerHour)),
       );
     const command = new local.Command(
       `${name}-push`,

@@ -4,6 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { hoursWithin } from "../budget.ts";
 import type { StackConfig } from "../config.ts";
 import { readContent } from "./content.ts";
 import { controlFiles } from "./control-files.ts";
@@ -28,7 +29,11 @@ export interface Bundles {
 
 /** A request with the machine left open. */
 export interface DeploySpec {
-  request: Omit<PushRequest, "target" | "run"> & { run: Omit<RunSpec, "contractId">; identityFile: string | null };
+  request: Omit<PushRequest, "target" | "run"> & {
+    run: Omit<RunSpec, "contractId" | "maxHours">;
+    identityFile: string | null;
+  };
+  budget: { maxHours: number; maxUsd: number };
   /** Changes with every byte that would be sent; a resource trigger. */
   contentHash: string;
   /** Paths that are left out because they look like secrets, for a warning. */
@@ -54,30 +59,34 @@ export function deploySpec({ root, config, runId, identityFile, bundles }: Deplo
       mode: config.mode,
       graceSeconds: 30,
       maxCrashes: 5,
-      maxHours: config.budget.maxHours,
     },
   };
+  const { maxHours, maxUsd } = config.budget;
+  const budget = { maxHours, maxUsd };
   return {
     request,
-    contentHash: hashOf(content.hash, [bundles.agent, bundles.experiment], request),
+    budget,
+    contentHash: hashOf(content.hash, [bundles.agent, bundles.experiment], { request, budget }),
     leftOut: content.leftOut,
   };
 }
 
-/** The request for one machine. */
-export function requestFor(spec: DeploySpec, machine: Omit<PushRequest["target"], "identityFile">): PushRequest {
+/** The request for one machine, whose price (USD per hour) says how long its budget lasts. */
+export function requestFor(
+  spec: Pick<DeploySpec, "request" | "budget">,
+  machine: Omit<PushRequest["target"], "identityFile">,
+  pricePerHour: number,
+): PushRequest {
   const { identityFile, run, ...rest } = spec.request;
-  return { ...rest, target: { ...machine, identityFile }, run: { ...run, contractId: machine.contractId } };
+  const maxHours = hoursWithin(spec.budget, pricePerHour);
+  return { ...rest, target: { ...machine, identityFile }, run: { ...run, contractId: machine.contractId, maxHours } };
 }
 
 /** Project, bundles and our own scripts, as they would be for one fixed workspace. */
-function hashOf(contentHash: string, bundles: string[], request: DeploySpec["request"]): string {
+function hashOf(contentHash: string, bundles: string[], spec: Pick<DeploySpec, "request" | "budget">): string {
   const hash = createHash("sha256").update(contentHash);
   for (const bundle of bundles) hash.update(readFileSync(bundle));
-  const anyMachine = requestFor(
-    { request, contentHash, leftOut: [] },
-    { contractId: 0, user: "root", addresses: [], hostKeys: null },
-  );
+  const anyMachine = requestFor(spec, { contractId: 0, user: "root", addresses: [], hostKeys: null }, 0);
   for (const { name, text } of controlFiles(anyMachine, "/workspace", contentHash, {}))
     hash.update(`${name}\n${text}\n`);
   return hash.digest("hex");

@@ -13,6 +13,7 @@
 
 import { formatError, messageOf } from "../../common/errors.ts";
 import type { Log } from "../../common/log.ts";
+import { hoursWithin } from "../budget.ts";
 import type { StackConfig } from "../config.ts";
 import { removePin, writePin } from "../ssh/known-hosts.ts";
 import { forgetHost, type HostNames, rememberHost } from "../ssh/register.ts";
@@ -22,6 +23,7 @@ import { canonicalJson, parseLabel, requestHashOf } from "./label.ts";
 import { endContracts, listOurs, type MachineSpec, NotReadyError, obtain, type ReadyMachine } from "./lifecycle.ts";
 import type { AccountIdentity, MarketName } from "./market.ts";
 import { userErrorOf } from "./market-messages.ts";
+import { renderOnstart } from "./onstart.ts";
 import { reconcile, wantedBid } from "./reconcile.ts";
 import { situationOf } from "./situation.ts";
 import type { Contract, SshAddress } from "./wire.ts";
@@ -37,8 +39,8 @@ export interface InstanceInputs extends AccountIdentity {
   diskGB: number;
   env: Record<string, string>;
   maxHours: number;
+  maxUsd: number;
   loadingTimeoutMinutes: number;
-  onstart: string;
   publicKey: string;
   /** Alias and forwards of the host entry on this computer. */
   host: HostNames;
@@ -80,6 +82,9 @@ const COMPARED = [
 ] as const;
 
 const GRACE_SECONDS = 20;
+
+/** Enough for a first deploy with a slow network; a machine that nobody reaches ends after it. */
+const HEARTBEAT_MINUTES = 30;
 
 export function instanceHandlers(context: HandlerContext) {
   const open = (of: InstanceInputs) => openSession(context, of, of);
@@ -154,7 +159,13 @@ export function specOf(inputs: InstanceInputs): MachineSpec {
     request: { gpu: inputs.gpu, rental, diskGB, minHours: inputs.maxHours },
     image,
     env,
-    onstart: inputs.onstart,
+    // A machine ends itself, with no laptop and no agent, when its time or its money is used up.
+    onstart: (pricePerHour) =>
+      renderOnstart({
+        heartbeatMinutes: HEARTBEAT_MINUTES,
+        maxHours: hoursWithin(inputs, pricePerHour),
+        workspace: "/workspace",
+      }),
     publicKey: inputs.publicKey,
     loadingTimeoutMinutes: inputs.loadingTimeoutMinutes,
   };

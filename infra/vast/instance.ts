@@ -4,12 +4,8 @@ import type { StackConfig } from "../config.ts";
 import type { KeyChoice } from "../ssh/keys.ts";
 import type { StackGuard } from "./guard.ts";
 import { hostAlias } from "./host-alias.ts";
-import { renderOnstart } from "./onstart.ts";
 import { instanceProvider } from "./provider.ts";
 import type { SshAddress } from "./wire.ts";
-
-/** Enough for a first deploy with a slow network; a machine that nobody reaches ends after it. */
-const HEARTBEAT_MINUTES = 30;
 
 export interface VastInstanceArgs {
   /** Every machine hangs on its stack's guard: it gives the scope, and ends what was lost. */
@@ -58,12 +54,8 @@ export class VastInstance extends pulumi.dynamic.Resource {
       diskGB: config.machine.diskGB,
       env: config.machine.env,
       maxHours: config.budget.maxHours,
+      maxUsd: config.budget.maxUsd,
       loadingTimeoutMinutes: config.machine.loadingTimeoutMinutes,
-      onstart: renderOnstart({
-        heartbeatMinutes: HEARTBEAT_MINUTES,
-        maxHours: config.budget.maxHours,
-        workspace: "/workspace",
-      }),
       publicKey: keys.publicKey,
       host: { host: hostAlias(config, pulumi.getStack(), name), localForward: config.ssh.localForward },
       identityFile: keys.identityFile,

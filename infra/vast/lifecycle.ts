@@ -38,7 +38,8 @@ export interface MachineSpec {
   request: RentRequest;
   image: string;
   env: Record<string, string>;
-  onstart: string;
+  /** The script that the machine runs at each start; its limits follow from what the machine costs (USD per hour). */
+  onstart(pricePerHour: number): string;
   publicKey: string;
   loadingTimeoutMinutes: number;
 }
@@ -363,7 +364,7 @@ async function rentOffer(
     diskGB: spec.request.diskGB,
     bidPerHour,
     label,
-    onstart: spec.onstart,
+    onstart: spec.onstart(pricePerHour),
     env: spec.env,
   };
   const sent = deps.api.rent(offer.id, order, beforeSend);
