@@ -38,6 +38,12 @@ export function controlFiles(
     { name: "run.json", mode: 0o600, text: `${JSON.stringify(runFile(request.run, workspace, contentHash))}\n` },
     { name: "env", mode: 0o600, text: envLines(shellEnvironment(request.run, workspace)) },
     { name: "secrets.env", mode: 0o600, text: envLines(oneLineSecrets(secrets)) },
+    // Read by the watchdog of onstart: the rent's own limit is only the one that held then.
+    {
+      name: "limit",
+      mode: 0o644,
+      text: request.run.maxHours === null ? "" : `${Math.ceil(request.run.maxHours * 3600)}\n`,
+    },
     { name: "profile.sh", mode: 0o644, text: renderTemplate("profile.sh.hbs", { state }) },
     { name: "install_deps.sh", mode: 0o755, text: renderTemplate("install_deps.sh.hbs", deps) },
     { name: "start.sh", mode: 0o755, text: plain("start.sh") },

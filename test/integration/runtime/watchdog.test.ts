@@ -137,6 +137,19 @@ test("has no time limit when there is none, and keeps the time of the first star
   expect(readFileIfThere(join(state, "born"))).toBe("1000000000\n");
 });
 
+test("holds to the limit that deploy has written since, longer or shorter than the rent's own", async () => {
+  mkdirSync(state, { recursive: true });
+  writeFileSync(join(state, "born"), `${Math.floor(Date.now() / 1000) - 7200}\n`);
+  writeFileSync(join(state, "limit"), "36000\n");
+  const agent = heart();
+  await machineStart({ maxHours: 1, heartbeatMinutes: HEARTBEAT_SECONDS / 60 });
+  await pause(1500);
+  expect(asked).toEqual([]);
+  writeFileSync(join(state, "limit"), "7000\n");
+  await until(() => asked.length > 0);
+  agent.stop();
+});
+
 test("asks again until the machine is gone: after errors, and after a yes that changed nothing", async () => {
   answers = [500, 500, 429, 429];
   await machineStart();
