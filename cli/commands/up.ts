@@ -27,6 +27,9 @@ Examples:
   run: (args, io) => up(args, io),
 };
 
+/** Machines are waited for, not computed: the engine's default (four per core) would make ten of them queue. */
+const PARALLEL = "64";
+
 async function up(args: string[], io: Io): Promise<number> {
   const { values } = readOptions("up", args, {
     stack: { type: "string" },
@@ -48,7 +51,7 @@ async function up(args: string[], io: Io): Promise<number> {
       hint: "use --yes to go ahead without a question",
     });
   }
-  await operate(operation, ["up", "--yes", "--skip-preview"]);
+  await operate(operation, ["up", "--yes", "--skip-preview", "--parallel", PARALLEL]);
   const machines = await stackMachines(session, io);
   if (values.json) io.stdout(`${JSON.stringify({ stack, machines })}\n`);
   else {
