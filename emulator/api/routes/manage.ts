@@ -145,8 +145,9 @@ function restart(call: Call, event: "reboot" | "recycle"): Reply {
 function changeBid(call: Call): Reply {
   const { world, t } = call;
   const contract = contractOf(call, idParam(call));
+  // Undocumented for a fixed price; a 200 that says no is what the official client gets on with.
   if (!contract.isBid)
-    throw new ApiError(400, "invalid_args", `error 400: instance ${contract.id} is not interruptible`);
+    return ok({ success: false, error: "invalid_args", msg: `instance ${contract.id} is not interruptible` });
   const slot = slotOf(world, contract.slot);
   const price = bidOf(call.body.price) ?? round(strangersBid(world, slot, t) * 1.05, 4);
   if (price > MAX_BID_PER_GPU * slot.gpuIds.length)
