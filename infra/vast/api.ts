@@ -364,8 +364,9 @@ function checked<T>(act: string, read: () => T, body?: string): T {
   try {
     return read();
   } catch (cause) {
+    // Without the cause, as JSON.parse quotes the text that it could not read.
     const reason = cause instanceof z.ZodError ? z.prettifyError(cause) : body?.trim() ? "not JSON" : "an empty answer";
-    throw new MarketError("unreadable", { act, detail: reason.slice(0, 300), cause });
+    throw new MarketError("unreadable", { act, detail: reason.replace(/\s+/g, " ").slice(0, 300) });
   }
 }
 

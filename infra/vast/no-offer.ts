@@ -44,6 +44,8 @@ export function noOfferError(
     why: lines.join(""),
     hint: relaxation
       ? `smallest single change: vastlane:${relaxation.condition} -> ${relaxation.change}, which allows a ${relaxation.offer.gpuCount}x ${relaxation.offer.gpuName} at $${relaxation.pricePerHour.toFixed(3)}/h`
-      : "no single change is enough: relax the two conditions that rule out most",
+      : taken > 0
+        ? "wait a few minutes, then run the command again, or widen vastlane:gpu"
+        : "no single change is enough: relax the two conditions that rule out most",
   });
 }

@@ -22,9 +22,10 @@ export function shareList(api: Pick<MarketApi, "listContracts">): ContractList {
   };
   return {
     fresh() {
+      if (next) return next; // it has not begun, so it is younger than this call
       if (!running) return start();
       // The running list may have been answered before this call: queue one more, shared by all who come now.
-      next ??= running
+      next = running
         .catch(() => undefined)
         .then(() => {
           next = undefined;
