@@ -20,6 +20,7 @@ export {
 } from "./engine/environment.ts";
 export { COMMAND_PLUGIN_VERSION, ENGINE_VERSION } from "./engine/location.ts";
 export { describeHolder, type LockHolder, recoverLock } from "./engine/lock.ts";
+export { repairStateFile } from "./engine/state-file.ts";
 
 export interface Engine {
   /** The `pulumi` program. */

@@ -7,12 +7,12 @@ import { join } from "node:path";
 import { parse } from "yaml";
 import { messageOf, UserError } from "../common/errors.ts";
 import { parseConfig, type StackConfig } from "../infra/config.ts";
-import { endOrphans } from "../infra/engine-process.ts";
 import { findProjectRoot, stateFolder } from "../infra/project.ts";
 import { operationLog } from "../infra/vast/handler-context.ts";
 import type { Io } from "./command.ts";
-import { describeHolder, type Engine, ensureLocalStack, pulumiEnv, recoverLock, resolveEngine } from "./engine.ts";
+import { type Engine, ensureLocalStack, pulumiEnv, resolveEngine } from "./engine.ts";
 import { type EngineResult, runEngine } from "./engine-run.ts";
+import { recoverStack } from "./recovery.ts";
 
 export interface Operation {
   root: string;
@@ -75,16 +75,28 @@ export async function openOperation(stack: string, io: Io): Promise<Operation> {
   const root = findProjectRoot(io.cwd);
   const config = readStackConfig(root, stack);
   const options = { env: io.env, root };
-  const [engine, orphans] = await Promise.all([
-    resolveEngine({ ...options, log: (line) => io.stderr(`${line}\n`), signal: io.signal }),
-    endOrphans(root),
+  const note = (line: string) => io.stderr(`${line}\n`);
+  const [engine] = await Promise.all([
+    resolveEngine({ ...options, log: note, signal: io.signal }),
+    recoverStack(stack, root, io, note),
   ]);
-  if (orphans > 0) io.stderr(`ended ${orphans} process(es) that a killed Pulumi run had left\n`);
-  for (const holder of await recoverLock(stack, options)) {
-    io.stderr(`removed the lock of a killed Pulumi run: ${describeHolder(holder, io.clock)}\n`);
-  }
   if (config.market === "emulator") await ensureLocalStack({ ...options, stack });
   return { root, stateDir: stateFolder(root), stack, config, engine, env: pulumiEnv(stack, options), io };
+}
+
+/**
+ * Makes the stack in the person's back end where it is not there yet, so that the first `up` is one command. Whatever
+ * keeps the engine from it (not logged in, no passphrase) also keeps the operation that follows, which says so.
+ */
+export async function makeStack({ engine, env, root, stack }: Operation): Promise<void> {
+  const { execa } = await import("execa");
+  await execa(engine.path, ["stack", "init", stack, "--no-select", "--non-interactive"], {
+    cwd: root,
+    env,
+    extendEnv: false,
+    stdin: "ignore",
+    reject: false,
+  });
 }
 
 /** Runs `pulumi VERB` and prints progress to stderr. @throws UserError VL_PULUMI_FAILED, VL_CANCELLED or the provider's own. */
@@ -110,14 +122,8 @@ export async function operate(
   if (result.hasPendingOperations && result.code === 0 && args[0] !== "preview") {
     await run(["refresh", "--yes", "--skip-preview", "--clear-pending-creates"]);
   }
-  if (result.isInterrupted) {
-    throw new UserError("VL_CANCELLED", {
-      what: `${args[0]} was interrupted`,
-      why: "what was rented so far is recorded and bills",
-      hint: `\`vastlane up --stack ${stack}\` goes on, \`vastlane destroy --stack ${stack}\` ends it`,
-    });
-  }
-  if (result.code !== 0) throw failureOf(result, args[0] ?? "pulumi");
+  if (result.isInterrupted) throw interrupted(args[0] ?? "pulumi", stack);
+  if (result.code !== 0) throw failureOf(result, args[0] ?? "pulumi", stack);
   return result;
 }
 
@@ -125,18 +131,46 @@ function defaultProgress(io: Io): (line: string) => void {
   return (line) => io.stderr(`  ${line}\n`);
 }
 
+/** What Ctrl-C left, and how to go on from there. */
+export function interrupted(verb: string, stack: string): UserError {
+  const up = `\`vastlane up --stack ${stack}\``;
+  const destroy = `\`vastlane destroy --stack ${stack}\``;
+  const left: Record<string, [why: string, hint: string]> = {
+    up: ["whatever was rented so far is recorded and bills", `${up} goes on, ${destroy} ends it`],
+    destroy: ["whatever is not destroyed yet still bills", `${destroy} goes on`],
+  };
+  const [why, hint] = left[verb] ?? ["nothing was rented or destroyed", "run the command again"];
+  return new UserError("VL_CANCELLED", { what: `${verb} was interrupted`, why, hint });
+}
+
 /** Our own error, where the engine carries one, else what the engine said. */
-function failureOf(result: EngineResult, verb: string): UserError {
+export function failureOf(result: Pick<EngineResult, "errors" | "output">, verb: string, stack: string): UserError {
   const errors = result.errors.filter((text) => !/^update failed|^\s*$/.test(text));
   const ours = errors.map(parseOurs).find((error) => error !== undefined);
   if (ours) return ours;
   const said = errors.length > 0 ? errors : [result.output.trim().split("\n").slice(-15).join("\n")];
+  const text = said.map((it) => it.trim()).join("\n");
+  const known = BACK_END_HINTS.find(([sign]) => sign.test(text));
   return new UserError("VL_PULUMI_FAILED", {
     what: `pulumi ${verb} failed`,
-    why: said.map((text) => `\n${indent(text)}`).join(""),
-    hint: "run the command again; nothing is rented twice",
+    why: text,
+    hint: known ? known[1](stack) : "run the command again; nothing is rented twice",
   });
 }
+
+/** Refusals before anything was done, in the engine's own words (3.259.0). Nothing but the hint hangs on them. */
+const BACK_END_HINTS: [RegExp, (stack: string) => string][] = [
+  [
+    /PULUMI_ACCESS_TOKEN must be set/,
+    () => "choose where Pulumi keeps its state: npx pulumi login (Pulumi Cloud), or npx pulumi login --local",
+  ],
+  [/no stack named/, (stack) => `make it, once: npx pulumi stack init ${stack}`],
+  [
+    /passphrase must be set/,
+    () => "export PULUMI_CONFIG_PASSPHRASE=... (a text of your choice; keep it: it protects secrets in the state)",
+  ],
+  [/incorrect passphrase/, () => "export PULUMI_CONFIG_PASSPHRASE=... as it was when the stack was made"],
+];
 
 /** Reads the text of a UserError back out of an engine message. */
 export function parseOurs(text: string): UserError | undefined {
@@ -151,5 +185,3 @@ export function parseOurs(text: string): UserError | undefined {
     ...(hint && { hint: hint.split("\n")[0] ?? hint }),
   });
 }
-
-const indent = (text: string) => text.replace(/^/gm, "    ");

@@ -4,20 +4,18 @@
  */
 import { UserError } from "../../common/errors.ts";
 import { nearest } from "../../common/nearest.ts";
-import { endOrphans } from "../../infra/engine-process.ts";
 import { findProjectRoot } from "../../infra/project.ts";
 import { shellQuote } from "../../infra/shell-quote.ts";
 import { type Command, EXIT, type Io } from "../command.ts";
 import {
-  describeHolder,
   ensureLocalStack,
   pulumiVariables,
-  recoverLock,
   resolveEngine,
   stackMarket,
   stackNames,
   type Variables,
 } from "../engine.ts";
+import { recoverStack } from "../recovery.ts";
 
 export const command: Command = {
   name: "env",
@@ -26,8 +24,9 @@ export const command: Command = {
 
   eval "$(npx vastlane env local)"   then: pulumi up, pulumi stack output, pulumi destroy ...
 
-Sets back end, passphrase and engine for the stack (default: local), and puts the engine and the project's Node
-first on PATH. Ends what a killed run left behind, removes its lock, and says so. Works in bash and zsh.
+Sets back end, passphrase and engine for the stack (default: local), and puts the
+engine and the project's Node first on PATH. Ends what a killed run left behind,
+removes its lock, and says so. Works in bash and zsh.
 `,
   async run(args, io) {
     const isJson = args.includes("--json");
@@ -58,12 +57,8 @@ export function shellLines({ set, unset }: Variables): string {
 
 /** A live lock is a note here and no error: looking at a stack that is being changed is fine. */
 async function recover(stack: string, root: string, io: Io, note: (line: string) => void): Promise<void> {
-  const orphans = await endOrphans(root, io.clock);
-  if (orphans > 0) note(`ended ${orphans} process(es) that a killed Pulumi run had left`);
   try {
-    for (const holder of await recoverLock(stack, { env: io.env, root, clock: io.clock })) {
-      note(`removed the lock of a killed Pulumi run: ${describeHolder(holder, io.clock)}`);
-    }
+    await recoverStack(stack, root, io, note);
   } catch (error) {
     if (!(error instanceof UserError && error.code === "VL_LOCKED")) throw error;
     note(error.message);

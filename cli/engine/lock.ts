@@ -59,7 +59,7 @@ export function describeHolder(holder: LockHolder, clock: Clock): string {
 /** The stack's lock files; none for a back end that is not a folder on this machine. */
 function lockFiles(stack: string, options: EnvironmentOptions): string[] {
   const { root = projectRoot } = options;
-  const backend = backendFolder(pulumiEnv(stack, options), root);
+  const backend = backendFolder(stack, options);
   if (backend === undefined) return [];
   const folder = join(backend, ".pulumi", "locks", "organization", projectName(root), stack);
   try {
@@ -72,8 +72,10 @@ function lockFiles(stack: string, options: EnvironmentOptions): string[] {
   }
 }
 
-/** Pulumi reads `file://` loosely: relative paths and `~` are allowed. */
-function backendFolder(env: Record<string, string>, root: string): string | undefined {
+/** The folder of the stack's file back end, or undefined. Pulumi reads `file://` loosely: relative paths and `~` are allowed. */
+export function backendFolder(stack: string, options: EnvironmentOptions = {}): string | undefined {
+  const { root = projectRoot } = options;
+  const env = pulumiEnv(stack, options);
   const url = env.PULUMI_BACKEND_URL ?? "";
   if (!url.startsWith("file://")) return undefined;
   const path = decodeURIComponent(url.slice("file://".length).replace(/[?].*$/, ""));

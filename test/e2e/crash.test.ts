@@ -3,6 +3,8 @@
  * Cheaper tests cannot show it: what counts is what state file, lock, plugin process and market hold together.
  * `npm run kills` runs the whole matrix, and kills at random moments.
  */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect } from "vitest";
 import { engineTest as test } from "../helpers/engine-test.ts";
 import { type KillCase, killOnce } from "../helpers/kills.ts";
@@ -35,3 +37,20 @@ const CASES: KillCase[] = [
 test.each(CASES)("$verb killed at $at ($victim), then $recovery: nothing leaks", async (kill) => {
   expect(await killOnce(project, kill)).toEqual([]);
 });
+
+test.each(["vastlane destroy", "pulumi destroy"])(
+  "a state sidecar that a kill left empty does not keep %s from ending all",
+  async (how) => {
+    expect((await project.vastlane(["up"])).code).toBe(0);
+    const sidecar = join(project.root, ".vastlane/state/.pulumi/stacks/vltest/test.json.attrs");
+    expect(readFileSync(sidecar, "utf8")).not.toBe("");
+    writeFileSync(sidecar, "");
+    expect((await project.pulumi(["stack", "export"])).code).not.toBe(0); // what the engine makes of it
+    if (how === "pulumi destroy") {
+      const { stderr } = await project.vastlane(["env", project.stack]);
+      expect(stderr).toContain(`removed a half-written file of a killed Pulumi run: ${sidecar}`);
+      expect((await project.pulumi(["destroy", "--yes", "--skip-preview"])).code).toBe(0);
+    } else expect((await project.vastlane(["destroy"])).code).toBe(0);
+    expect(await project.alive()).toEqual([]);
+  },
+);
