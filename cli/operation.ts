@@ -85,18 +85,21 @@ export async function openOperation(stack: string, io: Io): Promise<Operation> {
 }
 
 /**
- * Makes the stack in the person's back end where it is not there yet, so that the first `up` is one command. Whatever
- * keeps the engine from it (not logged in, no passphrase) also keeps the operation that follows, which says so.
+ * Makes the stack in the person's back end where it is not there yet, so that the first `up` is one command.
+ * @throws UserError VL_PULUMI_FAILED when the person has to log in or to give a passphrase first.
  */
 export async function makeStack({ engine, env, root, stack }: Operation): Promise<void> {
   const { execa } = await import("execa");
-  await execa(engine.path, ["stack", "init", stack, "--no-select", "--non-interactive"], {
+  const { failed, all } = await execa(engine.path, ["stack", "init", stack, "--no-select", "--non-interactive"], {
     cwd: root,
     env,
     extendEnv: false,
     stdin: "ignore",
+    all: true,
     reject: false,
   });
+  // That it is there already is fine, and whatever else is wrong the operation that follows meets, too.
+  if (failed && hintFor(all, stack)) throw failureOf({ errors: [], output: all }, "stack init", stack);
 }
 
 /** Runs `pulumi VERB` and prints progress to stderr. @throws UserError VL_PULUMI_FAILED, VL_CANCELLED or the provider's own. */
@@ -150,12 +153,15 @@ export function failureOf(result: Pick<EngineResult, "errors" | "output">, verb:
   if (ours) return ours;
   const said = errors.length > 0 ? errors : [result.output.trim().split("\n").slice(-15).join("\n")];
   const text = said.map((it) => it.trim()).join("\n");
-  const known = BACK_END_HINTS.find(([sign]) => sign.test(text));
   return new UserError("VL_PULUMI_FAILED", {
     what: `pulumi ${verb} failed`,
     why: text,
-    hint: known ? known[1](stack) : "run the command again; nothing is rented twice",
+    hint: hintFor(text, stack) ?? "run the command again; nothing is rented twice",
   });
+}
+
+function hintFor(text: string, stack: string): string | undefined {
+  return BACK_END_HINTS.find(([sign]) => sign.test(text))?.[1](stack);
 }
 
 /** Refusals before anything was done, in the engine's own words (3.259.0). Nothing but the hint hangs on them. */

@@ -1,13 +1,13 @@
 /** `vastlane status`: every machine of the account, ours with their stack, and what each costs. */
-
-import { hostAlias } from "../../infra/vast/host-alias.ts";
 import { type MachineView, viewOf } from "../../infra/vast/machines.ts";
 import { readScopes } from "../../infra/vast/scopes.ts";
 import { describeSituation } from "../../infra/vast/situation.ts";
+import type { Contract } from "../../infra/vast/wire.ts";
 import { type Command, EXIT, type Io } from "../command.ts";
 import { defaultStack, readStackConfig } from "../operation.ts";
 import { readOptions } from "../options.ts";
 import { type MarketSession, openMarket } from "../session.ts";
+import { foreignSshCommand, sshCommand } from "../ssh-command.ts";
 import { duration, renderTable, usd } from "../table.ts";
 
 export const command: Command = {
@@ -21,6 +21,8 @@ export const command: Command = {
   run: (args, io) => status(args, io),
 };
 
+type Row = MachineView & { ssh: string | null };
+
 async function status(args: string[], io: Io): Promise<number> {
   const { values } = readOptions("status", args, {
     stack: { type: "string" },
@@ -30,14 +32,16 @@ async function status(args: string[], io: Io): Promise<number> {
   const session = await openMarket(values.stack ?? defaultStack(io.env), io);
   const scopes = readScopes(session.stateDir);
   const contracts = await session.deps.contracts.fresh();
-  const all = contracts.map((contract) => viewOf(contract, scopes, session.deps.api.nowS()));
-  const isHalted = ({ situation }: MachineView) => situation === "stopped" || situation === "outbid";
+  const all = contracts.map((contract) => {
+    const view = viewOf(contract, scopes, session.deps.api.nowS());
+    return { ...view, ssh: sshOf(view, contract, session) };
+  });
+  const isHalted = ({ situation }: Row) => situation === "stopped" || situation === "outbid";
   const shown = values.all ? all : all.filter((it) => !isHalted(it));
   const billingPerHour = all.reduce((sum, it) => sum + it.pricePerHourNow, 0);
   if (values.json) {
-    const machines = shown.map((it) => ({ ...it, ssh: sshOf(it, session) }));
     io.stdout(
-      `${JSON.stringify({ market: session.market.url, accountId: session.account.id, creditUsd: session.account.creditUsd, billingPerHour, machines })}\n`,
+      `${JSON.stringify({ market: session.market.url, accountId: session.account.id, creditUsd: session.account.creditUsd, billingPerHour, machines: shown })}\n`,
     );
     return EXIT.done;
   }
@@ -46,8 +50,8 @@ async function status(args: string[], io: Io): Promise<number> {
 }
 
 function print(
-  shown: MachineView[],
-  halted: MachineView[],
+  shown: Row[],
+  halted: Row[],
   billingPerHour: number,
   isAll: boolean,
   session: MarketSession,
@@ -55,7 +59,7 @@ function print(
 ): void {
   if (shown.length > 0) {
     io.stdout(
-      renderTable<MachineView>(
+      renderTable<Row>(
         [
           { title: "CONTRACT", value: (it) => String(it.contractId) },
           { title: "STACK", value: stackText },
@@ -68,7 +72,7 @@ function print(
         shown,
       ),
     );
-    for (const it of shown) if (it.situation === "running") io.stdout(`  ${it.contractId}: ${sshOf(it, session)}\n`);
+    for (const it of shown) if (it.ssh !== null) io.stdout(`  ${it.contractId}: ${it.ssh}\n`);
   } else io.stdout("No machine runs.\n");
   if (halted.length > 0) {
     const perMonth = halted.reduce((sum, it) => sum + it.diskPricePerMonth, 0);
@@ -84,13 +88,17 @@ function stackText(it: MachineView): string {
   return it.owner === "foreign" ? "(vastlane elsewhere)" : "-";
 }
 
-function sshOf(it: MachineView, session: MarketSession): string | null {
+/** Null for what cannot be reached now. */
+function sshOf(it: MachineView, contract: Contract, session: MarketSession): string | null {
   if (it.situation !== "running") return null;
-  if (it.owner !== "ours" || it.stack === null || it.name === null) return null;
+  if (it.owner !== "ours" || it.stack === null || it.name === null) return foreignSshCommand(contract);
+  return sshCommand(configOf(it.stack, session), { stack: it.stack, name: it.name, stateDir: session.stateDir });
+}
+
+function configOf(stack: string, session: MarketSession) {
   try {
-    const config = it.stack === session.stack ? session.config : readStackConfig(session.root, it.stack);
-    return `ssh ${hostAlias(config, it.stack, it.name)}`;
+    return stack === session.stack ? session.config : readStackConfig(session.root, stack);
   } catch {
-    return `npx vastlane ssh --stack ${it.stack}`; // its file is gone, its machine is not
+    return undefined; // its file is gone or wrong, its machine is not
   }
 }

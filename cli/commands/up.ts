@@ -2,13 +2,13 @@
 import { UserError } from "../../common/errors.ts";
 import { machineNames } from "../../infra/config.ts";
 import { resolveKeys } from "../../infra/ssh/keys.ts";
-import { hostAlias } from "../../infra/vast/host-alias.ts";
 import { previewMachines } from "../../infra/vast/preview.ts";
 import { type Command, EXIT, type Io } from "../command.ts";
 import { confirm } from "../confirm.ts";
-import { defaultStack, openOperation, operate } from "../operation.ts";
+import { defaultStack, makeStack, openOperation, operate } from "../operation.ts";
 import { readOptions } from "../options.ts";
 import { openMarket, scopeOfStack } from "../session.ts";
+import { sshCommand } from "../ssh-command.ts";
 import { stackMachines } from "../stack-machines.ts";
 import { usd } from "../table.ts";
 
@@ -41,7 +41,8 @@ async function up(args: string[], io: Io): Promise<number> {
   resolveKeys(session.config.ssh, session.config.market, session.stateDir); // a missing key before any price
   const operation = await openOperation(stack, io);
   const { config, deps } = session;
-  const lines = await previewMachines(deps, config, machineNames(config), await scopeOfStack(session, io));
+  const scope = await scopeOfStack(session, io);
+  const lines = await previewMachines(deps, config, machineNames(config), scope);
   for (const line of lines) io.stderr(`${line}\n`);
   if (session.market.name === "vast")
     io.stderr(`credit: ${usd(session.account.creditUsd)}; ends itself after ${config.budget.maxHours} h\n`);
@@ -51,6 +52,7 @@ async function up(args: string[], io: Io): Promise<number> {
       hint: "use --yes to go ahead without a question",
     });
   }
+  if (scope === undefined && config.market === "vast") await makeStack(operation);
   await operate(operation, ["up", "--yes", "--skip-preview", "--parallel", PARALLEL]);
   const machines = await stackMachines(session, io);
   if (values.json) io.stdout(`${JSON.stringify({ stack, machines })}\n`);
@@ -60,7 +62,8 @@ async function up(args: string[], io: Io): Promise<number> {
       io.stdout(
         `${machine.name}: ${machine.gpu} in ${machine.geolocation}, ${usd(machine.pricePerHourNow)}/h, contract ${machine.contractId}\n`,
       );
-      io.stdout(`  ssh ${hostAlias(config, stack, machine.name ?? "main")}\n`);
+      const place = { stack, name: machine.name ?? "main", stateDir: session.stateDir };
+      io.stdout(`  ${sshCommand(config, place)}\n`);
     }
     io.stdout(`It bills ${usd(total)}/h until: vastlane destroy --stack ${stack}\n`);
   }

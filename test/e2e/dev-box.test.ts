@@ -41,7 +41,7 @@ const ssh = (command: string) =>
 
 test("up gives a machine with the project, the environment and the secrets, and ssh ready", async () => {
   const { stdout } = await up();
-  expect(stdout).toMatch(/main: 1x RTX \d+ in .*\$0\.\d+\/h, contract \d+\n {2}ssh vastlane-test\n/);
+  expect(stdout).toMatch(/main: 1x RTX \d+ in .*\$0\.\d+\/h, contract \d+\n {2}npx vastlane ssh --stack test\n/);
   const box = await ssh(
     "cd /workspace/project && ls -a && python3 train.py && echo run=$VASTLANE_RUN_ID dev=$DEV_MODE && cat /workspace/.vastlane/run.json",
   );
@@ -74,12 +74,14 @@ test("status names the machine, its stack, its price and how to reach it", async
   const { stdout } = await project.vastlane(["status"]);
   expect(stdout).toMatch(/CONTRACT\s+STACK\s+GPU\s+STATE\s+\$\/h\s+AGE\s+COST/);
   expect(stdout).toMatch(/\d+\s+test\s+1x RTX \d+\s+running\s+\$0\.\d+/);
-  expect(stdout).toContain("ssh vastlane-test");
+  expect(stdout).toContain("npx vastlane ssh --stack test");
   for (const line of stdout.split("\n")) expect(line.length).toBeLessThanOrEqual(80);
   const json = JSON.parse((await project.vastlane(["status", "--json"])).stdout);
   expect(json).toMatchObject({
     market: project.emulator.url,
-    machines: [{ stack: "test", name: "main", owner: "ours", situation: "running", ssh: "ssh vastlane-test" }],
+    machines: [
+      { stack: "test", name: "main", owner: "ours", situation: "running", ssh: "npx vastlane ssh --stack test" },
+    ],
   });
 });
 
