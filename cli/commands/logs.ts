@@ -1,7 +1,8 @@
 /** `vastlane logs`: what the training command prints, read from the machine; `-f` follows it through reconnects. */
 import { UserError } from "../../common/errors.ts";
 import { runSsh } from "../../infra/ssh/shell.ts";
-import { type Command, EXIT } from "../command.ts";
+import type { SshTarget } from "../../infra/ssh/target.ts";
+import { type Command, EXIT, type Io } from "../command.ts";
 import { defaultStack } from "../operation.ts";
 import { readOptions } from "../options.ts";
 import { resolveTarget } from "../session.ts";
@@ -29,53 +30,104 @@ export const command: Command = {
         hint: "vastlane logs -n 50",
       });
     const stack = values.stack ?? defaultStack(io.env);
-    const target = await resolveTarget(stack, values.node ?? "main", io);
-    const file = values.agent ? ".vastlane/agent.log" : "logs/output.log";
-    const first = await runSsh(target, readLog(file, lines), { timeoutMs: 30_000, signal: io.signal });
-    const { text, position, state } = parse(first.stdout);
-    if (text === "" && first.code !== 0)
-      throw new UserError("VL_NOT_FOUND", {
-        what: `stack ${stack} has no ${file} yet`,
-        hint: "has the command been started? see `vastlane status`",
-      });
-    io.stdout(text);
-    if (!values.follow) return EXIT.done;
-    return follow(position, state);
-
-    async function follow(from: number, firstState: string): Promise<number> {
-      let at = from;
-      let last = firstState;
-      while (!io.signal.aborted) {
-        if (last === "done" || last === "failed" || last === "stopped")
-          return last === "failed" ? EXIT.failure : EXIT.done;
-        await io.clock.sleep(700, io.signal).catch(() => undefined);
-        if (io.signal.aborted) break;
-        const next = await runSsh(target, readFrom(file, at), { timeoutMs: 30_000, signal: io.signal });
-        const part = parse(next.stdout);
-        io.stdout(part.text);
-        [at, last] = [part.position, part.state];
+    const log: LogFile = {
+      file: values.agent ? ".vastlane/agent.log" : "logs/output.log",
+      find: () => resolveTarget(stack, values.node ?? "main", io),
+      io,
+    };
+    try {
+      const { text, position, state } = await readLog(log, lines);
+      io.stdout(text);
+      if (text === "" && state === "idle" && !values.agent) {
+        io.stderr("Nothing was started on this machine: vastlane:experiment has no command.\n");
+        return EXIT.done;
       }
-      return EXIT.interrupted;
+      return values.follow ? await follow(log, position, state) : EXIT.done;
+    } catch (error) {
+      if (io.signal.aborted) return EXIT.interrupted; // Ctrl-C is how following ends
+      throw error;
     }
   },
 };
+
+interface LogFile {
+  /** Below the workspace. */
+  file: string;
+  find(): Promise<SshTarget>;
+  io: Io;
+}
+
+interface Part {
+  text: string;
+  /** Bytes of the file that have been read. */
+  position: number;
+  /** The agent's, as its heartbeat says. */
+  state: string;
+}
+
+const POLL_MS = 700;
+const RETRY_MS = 5000;
+/** What ends by itself: a machine that boots, is outbid or is being replaced, a market that has a bad minute. */
+const PASSING = new Set(["VL_SSH_FAILED", "VL_NOT_FOUND", "VL_MARKET_DOWN", "VL_MARKET_UNREADABLE"]);
+
+/** The last lines. @throws UserError VL_NOT_FOUND */
+async function readLog({ file, find, io }: LogFile, lines: number): Promise<Part> {
+  const first = await runSsh(await find(), lastLines(file, lines), { timeoutMs: 30_000, signal: io.signal });
+  const part = parse(first.stdout);
+  if (part) return part;
+  throw new UserError("VL_NOT_FOUND", {
+    what: `the machine has no ${file} yet`,
+    hint: "has the command been started? see `vastlane logs --agent`",
+  });
+}
+
+/** Prints what is new until the command has ended. A machine that is lost is looked up again: it may be another one. */
+async function follow({ file, find, io }: LogFile, from: number, firstState: string): Promise<number> {
+  let at = from;
+  let state = firstState;
+  let target = await find();
+  let isLost = false;
+  while (state !== "done" && state !== "failed" && state !== "stopped") {
+    await io.clock.sleep(isLost ? RETRY_MS : POLL_MS, io.signal);
+    try {
+      if (isLost) {
+        const found = await find();
+        if (found.contractId !== target.contractId) at = 0; // its log begins anew
+        target = found;
+      }
+      const next = await runSsh(target, newBytes(file, at), { timeoutMs: 30_000, signal: io.signal });
+      const part = parse(next.stdout);
+      if (isLost) io.stderr("connected again\n");
+      isLost = false;
+      if (!part) continue; // the file is not there yet
+      io.stdout(part.text);
+      [at, state] = [part.position, part.state];
+    } catch (error) {
+      if (io.signal.aborted || !(error instanceof UserError) || !PASSING.has(error.code)) throw error;
+      if (!isLost) io.stderr(`${error.what}; trying again (Ctrl-C ends)\n`);
+      isLost = true;
+    }
+  }
+  return state === "failed" ? EXIT.failure : EXIT.done;
+}
 
 const ROOT = `w="\${VASTLANE_WORKSPACE:-/workspace}"`;
 /** After the text: a line with the file's size and the agent's state, so that one connection answers everything. */
 const TRAILER = `; printf '\\n\\036%s %s\\n' "$size" "$(sed -n 's/.*"state": *"\\([a-z]*\\)".*/\\1/p' "$w/.vastlane/heartbeat.json" 2>/dev/null)"`;
 
-function readLog(file: string, lines: number): string {
+function lastLines(file: string, lines: number): string {
   return `${ROOT}; f="$w/${file}"; [ -f "$f" ] || exit 3; size=$(wc -c < "$f"); head -c "$size" "$f" | tail -n ${lines}${TRAILER}`;
 }
 
-function readFrom(file: string, position: number): string {
+function newBytes(file: string, position: number): string {
   // Smaller than before: the log was rotated, begin again.
-  return `${ROOT}; f="$w/${file}"; size=$(wc -c < "$f"); p=${position}; [ "$size" -ge "$p" ] || p=0; tail -c +$((p+1)) "$f" | head -c $((size-p))${TRAILER}`;
+  return `${ROOT}; f="$w/${file}"; [ -f "$f" ] || exit 3; size=$(wc -c < "$f"); p=${position}; [ "$size" -ge "$p" ] || p=0; tail -c +$((p+1)) "$f" | head -c $((size-p))${TRAILER}`;
 }
 
-function parse(output: string): { text: string; position: number; state: string } {
+/** Undefined when the file was not there. */
+function parse(output: string): Part | undefined {
   const end = output.lastIndexOf("\n\u001e");
-  if (end < 0) return { text: "", position: 0, state: "" };
+  if (end < 0) return undefined;
   const [size = "0", state = ""] = output
     .slice(end + 2)
     .trim()
