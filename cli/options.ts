@@ -23,7 +23,7 @@ export function readOptions<const O extends ParseArgsOptionsConfig>(
     parsed = parseArgs({ args: [...args], options, allowPositionals: true }) as Values<O>;
   } catch (error) {
     const unknown = /Unknown option '(--?[^']+)'/.exec(messageOf(error))?.[1];
-    if (unknown === undefined) return fail(messageOf(error).split("\n")[0] ?? "the arguments are wrong");
+    if (unknown === undefined) return fail(...inOurWords(messageOf(error), args));
     const known = Object.keys(options).map((name) => `--${name}`);
     const near = nearest(unknown, known);
     return fail(`${command} has no flag ${unknown}`, near ? `did you mean ${near}?` : `its flags: ${known.join(", ")}`);
@@ -31,4 +31,19 @@ export function readOptions<const O extends ParseArgsOptionsConfig>(
   if (parsed.positionals.length > names.length)
     fail(`${command} does not take the argument ${parsed.positionals[names.length]}`);
   return parsed;
+}
+
+/** Node's text for a flag whose value is missing, begins with a dash or is not wanted, as `what` and `why`. */
+function inOurWords(message: string, args: readonly string[]): [what: string, why?: string] {
+  const flag = /'(?:-\w, )?(--?[\w-]+)/.exec(message)?.[1] ?? "a flag";
+  if (message.includes("is ambiguous")) {
+    const value = args[args.indexOf(flag) + 1] ?? "-1";
+    return [
+      `${flag} wants a value`,
+      `one that begins with - is written ${flag}${flag.startsWith("--") ? "=" : ""}${value}`,
+    ];
+  }
+  if (message.includes("argument missing")) return [`${flag} wants a value`];
+  if (message.includes("does not take an argument")) return [`${flag} takes no value`];
+  return [message.split("\n")[0] ?? "the arguments are wrong"];
 }

@@ -94,6 +94,14 @@ export async function resolveTarget(
   root = findProjectRoot(io.cwd),
 ): Promise<SshTarget> {
   const session = await openMarket(stack, io, { skipAccount: true, root });
+  const names = machineNames(session.config);
+  if (!names.includes(name)) {
+    throw new UserError("VL_NOT_FOUND", {
+      what: `stack ${stack} has no machine named ${name}`,
+      why: `Pulumi.${stack}.yaml asks for: ${names.join(", ")}`,
+      hint: `vastlane status --stack ${stack}`,
+    });
+  }
   const scope = await scopeOfStack(session, io);
   if (scope === undefined) {
     throw new UserError("VL_NOT_FOUND", {

@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { UserError } from "../../common/errors.ts";
 import { renderKnownHosts } from "../../infra/ssh/known-hosts.ts";
 import { openSsh } from "../../infra/ssh/proxy.ts";
 import { hostKeyAlias, sshArguments } from "../../infra/ssh/target.ts";
@@ -25,7 +26,14 @@ Examples:
   async run(args, io) {
     const split = args.indexOf("--");
     const [own, remote] = split < 0 ? [args, []] : [args.slice(0, split), args.slice(split + 1)];
-    const { values } = readOptions("ssh", own, { stack: { type: "string" }, node: { type: "string" } });
+    const options = { stack: { type: "string" }, node: { type: "string" } } as const;
+    const { values, positionals } = readOptions("ssh", own, options, own);
+    if (positionals.length > 0)
+      throw new UserError("VL_USAGE", {
+        what: `ssh does not take the argument ${positionals[0]}`,
+        why: "the command for the machine stands behind --",
+        hint: `vastlane ssh -- ${positionals.join(" ")}`,
+      });
     const target = await resolveTarget(values.stack ?? defaultStack(io.env), values.node ?? "main", io);
     const open = await openSsh(target);
     open.socket.destroy();
@@ -35,10 +43,14 @@ Examples:
       writeFileSync(knownHostsFile, renderKnownHosts(hostKeyAlias(target.contractId), target.hostKeys ?? []), {
         mode: 0o600,
       });
-      const options = { RequestTTY: remote.length === 0 ? "auto" : "no", BatchMode: "no" };
-      const child = spawn("ssh", [...sshArguments(target, open.address, { knownHostsFile, options }), ...remote], {
-        stdio: "inherit",
-      });
+      const sshOptions = { RequestTTY: remote.length === 0 ? "auto" : "no", BatchMode: "no" };
+      const child = spawn(
+        "ssh",
+        [...sshArguments(target, open.address, { knownHostsFile, options: sshOptions }), ...remote],
+        {
+          stdio: "inherit",
+        },
+      );
       return await new Promise<number>((resolve, reject) => {
         child.once("error", reject);
         child.once("close", (code) => resolve(code ?? 1));
