@@ -95,6 +95,7 @@ export function createEmulatorClient(
       throw new UserError("VL_USAGE", {
         what: "The emulator refused the request.",
         why: answer.msg ?? `status ${response.status}`,
+        ...(response.status === 404 && { hint: "See the contracts with: npx vastlane status --all" }),
       });
     return answer;
   }

@@ -76,8 +76,10 @@ const VERBS: Record<string, (args: string[], io: Io) => Promise<number>> = {
         ? {}
         : { [name === "loading-seconds" ? "loadingSeconds" : name]: toNumber(text, `--${name}`) };
     };
+    const home = homeOf(values.home, io);
+    const isRunning = (await emulatorStatus(home)) !== undefined;
     const info = await startEmulator({
-      home: homeOf(values.home, io),
+      home,
       ...number("port"),
       ...number("seed"),
       ...number("speed"),
@@ -91,8 +93,13 @@ const VERBS: Record<string, (args: string[], io: Io) => Promise<number>> = {
       io,
       values.json,
       info,
-      `The emulated market runs at ${info.url} (process ${info.pid}).\nUse it: npx vastlane up     Stop it: npx vastlane emulator stop\n`,
+      `The emulated market ${isRunning ? "already runs" : "runs"} at ${info.url} (process ${info.pid}).\nUse it: npx vastlane up     Stop it: npx vastlane emulator stop\n`,
     );
+    const ignored = Object.keys(values).filter((name) => !(name in common));
+    if (isRunning && ignored.length > 0)
+      io.stderr(
+        `It goes on as it is: ${ignored.map((name) => `--${name}`).join(", ")} had no effect. Stop it first.\n`,
+      );
     return EXIT.done;
   },
 
@@ -128,7 +135,7 @@ const VERBS: Record<string, (args: string[], io: Io) => Promise<number>> = {
       io,
       values.json,
       { running: true, ...shown },
-      `The emulated market runs at ${status.url} (process ${status.pid}, ${status.mode} machines).\n${status.offers} offers, ${status.contracts} contracts billing ${usd(status.billingPerHour)}/h, credit ${usd(status.credit)}.\n${status.faults.length > 0 ? `Faults: ${status.faults.map(({ kind }) => kind).join(", ")}\n` : ""}`,
+      `The emulated market runs at ${status.url} (process ${status.pid}, ${status.mode} machines).\n${status.offers} offers, ${status.contracts} contract${status.contracts === 1 ? "" : "s"} billing ${usd(status.billingPerHour)}/h, credit ${usd(status.credit)}.\n${status.faults.length > 0 ? `Faults: ${status.faults.map(({ kind }) => kind).join(", ")}\n` : ""}`,
     );
     return EXIT.done;
   },
@@ -248,7 +255,7 @@ function print(io: Io, isJson: boolean | undefined, value: unknown, text: string
 }
 
 function contractOf(text: string | undefined): number {
-  if (text === undefined) throw usage("which contract?", "see the ids with `vastlane status`");
+  if (text === undefined) throw usage("which contract?", "see the ids with `vastlane status --all`");
   return toNumber(text, "the contract");
 }
 
@@ -274,7 +281,10 @@ function toSetting(text: string): [string, string | number | boolean] {
 function faultName(text: string) {
   if (isFaultName(text)) return text;
   const near = nearest(text, FAULTS);
-  throw usage(`there is no fault ${text}`, near ? `did you mean ${near}?` : `kinds: ${FAULTS.join(", ")}`);
+  throw usage(
+    text === "" ? "which fault?" : `there is no fault ${text}`,
+    near ? `did you mean ${near}?` : `kinds: ${FAULTS.join(", ")}`,
+  );
 }
 
 function usage(what: string, hint = "see `vastlane emulator --help`"): UserError {

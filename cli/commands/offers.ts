@@ -28,7 +28,7 @@ export const command: Command = {
     const count = Number(values.count ?? 15);
     if (!Number.isInteger(count) || count < 1)
       throw new UserError("VL_USAGE", {
-        what: `-n wants a number, not ${values.count}`,
+        what: `-n wants a whole number above 0, not ${values.count}`,
         hint: "vastlane offers -n 30",
       });
     const session = await openMarket(values.stack ?? defaultStack(io.env), io);
@@ -59,7 +59,7 @@ export const command: Command = {
       ),
     );
     io.stdout(
-      `${plan.candidates.length} fit; the first would be rented. $/useful h counts traffic, reliability and interruptions in.\n`,
+      `${plan.candidates.length} fit; the first would be rented.\n$/useful h counts traffic, reliability and interruptions in.\n`,
     );
     return EXIT.done;
   },

@@ -33,8 +33,8 @@ export const sshConfigCommand: Command = {
     if (json) {
       io.stdout(`${JSON.stringify({ file, line: includeLine(home), installed, changed })}\n`);
     } else {
-      const did = changed ? (installed ? "added to" : "removed from") : installed ? "is in" : "is not in";
-      io.stdout(`${includeLine(home)}\n${did} ${file}\n`);
+      const is = changed ? (installed ? "was added to" : "was removed from") : installed ? "is in" : "is not in";
+      io.stdout(`This line ${is} ${file}:\n  ${includeLine(home)}\n`);
     }
     return EXIT.done;
   },
