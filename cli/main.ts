@@ -74,7 +74,7 @@ function globalFlags(argv: readonly string[], world: Io): { io: Io; rest: readon
 }
 
 async function load(name: string): Promise<Command> {
-  const find = COMMANDS[name];
+  const find = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (find) return (await find()).command;
   const visible = Object.keys(COMMANDS).filter((known) => !HIDDEN.has(known));
   const near = nearest(name, visible);
