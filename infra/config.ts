@@ -8,7 +8,11 @@ import { type ErrorText, UserError } from "../common/errors.ts";
 import { nearest } from "../common/nearest.ts";
 
 /** An optional section: absent means "all defaults". */
-const section = <S extends z.ZodRawShape>(shape: S) => z.strictObject(shape).prefault({} as never);
+const section = <S extends z.ZodRawShape>(meaning: string, shape: S) =>
+  z
+    .strictObject(shape)
+    .prefault({} as never)
+    .describe(meaning);
 
 const positive = () => z.number().positive();
 
@@ -18,7 +22,7 @@ const notAccountKey = z
   .refine((name) => !/^VAST(AI)?_API_KEY$/i.test(name), "another name: the account key never goes to a rented machine");
 const environment = () => z.record(notAccountKey, z.string()).default({});
 
-export const gpuSchema = section({
+export const gpuSchema = section("Which machines may be rented: every condition must hold.", {
   names: z
     .array(z.string())
     .default([])
@@ -45,7 +49,7 @@ export const gpuSchema = section({
     .default(0)
     .describe("Least download speed of the host, in Mb/s.")
     .meta({ example: 200 }),
-  exclude: section({
+  exclude: section("What is never rented.", {
     machines: z
       .array(z.int())
       .default([])
@@ -59,7 +63,7 @@ export const gpuSchema = section({
   }),
 });
 
-export const rentalSchema = section({
+export const rentalSchema = section("How a machine is rented and what it may cost.", {
   type: z
     .enum(["on-demand", "interruptible"])
     .default("interruptible")
@@ -78,7 +82,7 @@ export const rentalSchema = section({
     .describe("What to do when somebody bids more: wait, raise the bid up to the cap, or rent elsewhere."),
 });
 
-export const budgetSchema = section({
+export const budgetSchema = section("When a machine ends by itself, also with no laptop in reach.", {
   maxUsd: positive()
     .default(10)
     .describe("Most that one machine may cost, in USD, at the price it is rented for; then it destroys itself."),
@@ -86,7 +90,7 @@ export const budgetSchema = section({
   idleMinutes: positive().default(30).describe("Minutes without GPU, SSH or file activity until the machine is idle."),
 });
 
-export const machineSchema = section({
+export const machineSchema = section("What runs on the rented machine, and how many there are.", {
   image: z.string().default("pytorch/pytorch:2.9.1-cuda12.8-cudnn9-runtime").describe("Docker image of the machine."),
   diskGB: z.number().min(1).default(40).describe("Disk in GB; billed from rent to destroy, also while stopped."),
   env: environment()
@@ -98,7 +102,7 @@ export const machineSchema = section({
     .describe("Give a machine up when its loading makes no progress for this long."),
 });
 
-export const checkpointSchema = section({
+export const checkpointSchema = section("Where checkpoints are kept and how often they are made.", {
   store: z
     .enum(["none", "aws", "s3"])
     .default("none")
@@ -119,13 +123,13 @@ export const checkpointSchema = section({
   keepLast: z.int().positive().default(3).describe("Checkpoints kept on the machine's disk."),
 });
 
-export const loggingSchema = section({
+export const loggingSchema = section("Where metrics go besides `metrics.jsonl`.", {
   tensorboard: z.boolean().default(true).describe("Write TensorBoard event files."),
   use_wandb: z.boolean().default(false).describe("Log to Weights & Biases."),
   wandb_project: z.string().default("vastai-experiments").describe("Weights & Biases project."),
 });
 
-export const workspaceSchema = section({
+export const workspaceSchema = section("What is copied to the machine.", {
   sync: z
     .array(z.string())
     .default(["."])
@@ -154,7 +158,7 @@ export const workspaceSchema = section({
     .meta({ example: [{ from: "s3://my-bucket/data", to: "/workspace/data" }] }),
 });
 
-export const sshSchema = section({
+export const sshSchema = section("How people reach the machine.", {
   publicKey: z
     .string()
     .default("~/.ssh/id_ed25519.pub")
@@ -169,7 +173,7 @@ export const sshSchema = section({
   localForward: z.array(z.string()).default(["8080 localhost:6006"]).describe("LocalForward lines of the host entry."),
 });
 
-export const experimentSchema = section({
+export const experimentSchema = section("What is run on the machine.", {
   command: z
     .array(z.string())
     .min(1)
