@@ -43,7 +43,7 @@ test.each(["vastlane destroy", "pulumi destroy"])(
   async (how) => {
     expect((await project.vastlane(["up"])).code).toBe(0);
     const sidecar = join(project.root, ".vastlane/state/.pulumi/stacks/vltest/test.json.attrs");
-      writeFileSync(sidecar, "");
+    writeFileSync(sidecar, "");
     expect((await project.pulumi(["stack", "export"])).code).not.toBe(0); // what the engine makes of it
     if (how === "pulumi destroy") {
       const { stderr } = await project.vastlane(["env", project.stack]);
