@@ -149,14 +149,25 @@ export function interrupted(verb: string, stack: string): UserError {
 /** Our own error, where the engine carries one, else what the engine said. */
 export function failureOf(result: Pick<EngineResult, "errors" | "output">, verb: string, stack: string): UserError {
   const errors = result.errors.filter((text) => !/^update failed|^\s*$/.test(text));
-  const ours = errors.map(parseOurs).find((error) => error !== undefined);
-  if (ours) return ours;
+  const ours = new Map(errors.flatMap((text) => parseOurs(text) ?? []).map((error) => [error.message, error]));
+  const [first, ...others] = ours.values();
+  if (first) return others.length === 0 ? first : withOthers(first, others);
   const said = errors.length > 0 ? errors : [result.output.trim().split("\n").slice(-15).join("\n")];
   const text = said.map((it) => it.trim()).join("\n");
   return new UserError("VL_PULUMI_FAILED", {
     what: `pulumi ${verb} failed`,
     why: text,
     hint: hintFor(text, stack) ?? "run the command again; nothing is rented twice",
+  });
+}
+
+/** Each machine of a stack can fail in its own way, and each may have left one that bills. */
+function withOthers(first: UserError, others: readonly UserError[]): UserError {
+  const lines = [first.why, ...others.map(({ code, what }) => `also ${code}: ${what}`)];
+  return new UserError(first.code, {
+    what: first.what,
+    why: lines.filter((line) => line !== undefined).join("\n"),
+    ...(first.hint !== undefined && { hint: first.hint }),
   });
 }
 

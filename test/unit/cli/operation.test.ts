@@ -1,5 +1,7 @@
+import fc from "fast-check";
 import { expect, test } from "vitest";
-import { failureOf, interrupted } from "../../../cli/operation.ts";
+import { failureOf, interrupted, parseOurs } from "../../../cli/operation.ts";
+import { ERROR_CODES, type ErrorCode, UserError } from "../../../common/errors.ts";
 
 const failed = (output: string, errors: string[] = []) => failureOf({ output, errors }, "up", "dev").message;
 
@@ -36,4 +38,40 @@ test("Ctrl-C says what it left for the operation that it met", () => {
   expect(interrupted("preview", "dev").message).toBe(
     "VL_CANCELLED: preview was interrupted\n  why: nothing was rented or destroyed\n  do:  run the command again",
   );
+});
+
+test("when several machines fail, each of them is told once", () => {
+  const one = "VL_NOT_READY: contract 5 is rented\n  why: no SSH\n  do:  run it again";
+  const two = "VL_NO_OFFER: none of 3 offers fits\n  do:  widen it";
+  expect(failed("", [one, one, two, "update failed"])).toBe(
+    "VL_NOT_READY: contract 5 is rented\n  why: no SSH\n       also VL_NO_OFFER: none of 3 offers fits\n  do:  run it again",
+  );
+});
+
+test("an error of ours survives the way through the engine, whatever stands around it", () => {
+  const line = fc.stringMatching(/^[a-z`$][a-z0-9 :.,'`$/-]{0,40}[a-z]$/);
+  const error = fc.record({
+    code: fc.constantFrom(...(Object.keys(ERROR_CODES) as ErrorCode[])),
+    what: line,
+    why: fc.option(
+      fc.array(line, { minLength: 1, maxLength: 3 }).map((lines) => lines.join("\n")),
+      { nil: undefined },
+    ),
+    hint: fc.option(line, { nil: undefined }),
+  });
+  fc.assert(
+    fc.property(error, fc.constantFrom("", "error: ", "creating main: "), ({ code, what, why, hint }, before) => {
+      const sent = new UserError(code, { what, ...(why && { why }), ...(hint && { hint }) });
+      expect(parseOurs(`${before}${sent.message}\n`)?.message).toBe(sent.message);
+    }),
+  );
+});
+
+test.each(["error: something else", "", "VL_: x", "a VL_NO_OFFER without a colon"])("%j is none of ours", (text) => {
+  expect(parseOurs(text)).toBeUndefined();
+});
+
+test("what the engine adds behind the hint is left out", () => {
+  const text = "VL_NO_CREDIT: no credit\n  why: it is 0\n  do:  add some\n\nResources:\n  2 unchanged";
+  expect(parseOurs(text)).toMatchObject({ what: "no credit", why: "it is 0", hint: "add some" });
 });
