@@ -7,13 +7,16 @@ import { statfs } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "../../common/clock.ts";
+import { UserError } from "../../common/errors.ts";
 import { findProgram } from "../../common/programs.ts";
 import { emulatorStatus } from "../../emulator/index.ts";
 import { environmentOf } from "../../infra/project.ts";
-import { emulatorHome } from "../../infra/vast/market.ts";
+import { emulatorHome, resolveMarket } from "../../infra/vast/market.ts";
+import { tryKey } from "../../infra/vast/try-key.ts";
 import { commandPluginPiece, engineProgram, isWhole, pulumiHome } from "../engine/location.ts";
 import { COMMAND_PLUGIN_VERSION, ENGINE_VERSION, versionOf } from "../engine.ts";
 import { type Env, stateFolder, vastlaneFolder } from "../project.ts";
+import { usd } from "../table.ts";
 import { canIsolate, installCommand, missingTools, TOOLS } from "../tools.ts";
 import { findInstaller } from "./installer.ts";
 
@@ -44,6 +47,7 @@ const fail = (detail: string): Finding => ({ state: "fail", detail });
 
 const SETUP = "npm run setup";
 const GB = 1e9;
+const MARKET_PATIENCE_MS = 5000;
 
 export const CHECKS: readonly Check[] = [
   { name: "Node", run: checkNode, fix: SETUP },
@@ -125,11 +129,22 @@ function checkOwnKey({ env }: CheckContext): Finding {
   return existsSync(path) ? ok(path) : warn(`none at ${path}; real machines need one, the demo does not`);
 }
 
-function checkAccountKey({ env, root }: CheckContext): Finding {
+/** A key that is there is tried: a wrong one is better known before a rent. */
+async function checkAccountKey({ env, root, clock, signal }: CheckContext): Promise<Finding> {
   const all = environmentOf(root, env as NodeJS.ProcessEnv);
   const name = ["VASTAI_API_KEY", "VAST_API_KEY"].find((candidate) => all[candidate]);
   if (!name) return warn("none; only needed to rent real machines");
-  return ok(`${name} from ${env[name] ? "the environment" : ".env"}`);
+  const detail = `${name} from ${env[name] ? "the environment" : ".env"}`;
+  const market = resolveMarket("vast", root, all);
+  const soon = AbortSignal.any([signal, AbortSignal.timeout(MARKET_PATIENCE_MS)]);
+  try {
+    const { id, creditUsd } = await tryKey(market, { clock, signal: soon });
+    return ok(`${detail}: account ${id}, credit ${usd(creditUsd)}`);
+  } catch (error) {
+    const isMarketAway = error instanceof UserError && error.code.startsWith("VL_MARKET_");
+    if (!isMarketAway && !soon.aborted) throw error;
+    return { ...warn(`${detail}; not tried, as ${market.url} does not answer`), fix: "check the network, then again" };
+  }
 }
 
 function checkStack({ env, root }: CheckContext): Finding {

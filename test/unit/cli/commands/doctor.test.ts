@@ -1,6 +1,9 @@
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { describe, expect, test } from "vitest";
 import { command, render, runCheck } from "../../../../cli/commands/doctor.ts";
-import { CHECKS, type CheckContext } from "../../../../cli/doctor/checks.ts";
+import { CHECKS, type Check, type CheckContext } from "../../../../cli/doctor/checks.ts";
+import { systemClock } from "../../../../common/clock.ts";
 import { UserError } from "../../../../common/errors.ts";
 import { testIo } from "../../../helpers/io.ts";
 
@@ -79,6 +82,32 @@ FAIL  rsync        not installed
       "your SSH key",
       "account key",
     ]);
+  });
+
+  test("tries the account key that is there, and never prints it", async () => {
+    const market = createServer((request, response) => {
+      const isKnown = request.headers.authorization === "Bearer good-key";
+      response.writeHead(isKnown ? 200 : 401, { "content-type": "application/json" });
+      response.end(JSON.stringify(isKnown ? { id: 7, credit: 12.5 } : { success: false, error: "auth", msg: "no" }));
+    });
+    await new Promise<void>((done) => market.listen(0, "127.0.0.1", done));
+    try {
+      const url = `http://127.0.0.1:${(market.address() as AddressInfo).port}`;
+      const check = CHECKS.find(({ name }) => name === "account key") as Check;
+      const withKey = (key: string) =>
+        runCheck(check, { ...context, clock: systemClock, env: { VASTAI_API_KEY: key, VAST_URL: url } });
+      expect(await withKey("good-key")).toEqual({
+        name: "account key",
+        state: "ok",
+        detail: "VASTAI_API_KEY from the environment: account 7, credit $12.50",
+        fix: null,
+      });
+      const refused = await withKey("other-key");
+      expect(refused).toMatchObject({ state: "fail", detail: "the market does not accept the account key" });
+      expect(JSON.stringify(refused)).not.toContain("other-key");
+    } finally {
+      market.close();
+    }
   });
 
   test("refuses arguments that it does not know", async () => {
