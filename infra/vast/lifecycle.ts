@@ -107,6 +107,8 @@ const MACHINE_TRIES = 3;
 const SETTLE_MS = 15_000;
 const SSH_MINUTES = 3;
 const PROOF_MS = 90_000;
+/** How long a waiting machine's list may be unreadable before the wait is given up. */
+const BLIND_MS = 60_000;
 
 /** The machine that the state knows, where it knows one. */
 export interface Existing {
@@ -459,6 +461,7 @@ async function waitUntilReady(deps: Deps, spec: MachineSpec, rented: Contract): 
   let deadline = deps.clock.now() + limitMs;
   const messages = new Set([rented.statusMessage]);
   let contract = rented;
+  let lastSeen = deps.clock.now();
   let isKeyAttached = false;
   let last = "";
   for (let wait = deps.poll.firstMs; ; wait = Math.min(wait * 1.5, deps.poll.maxMs)) {
@@ -496,8 +499,12 @@ async function waitUntilReady(deps: Deps, spec: MachineSpec, rented: Contract): 
       await leave(deps, contract);
     }
     const { list, fault } = await tryList(deps);
-    // Thrown with the contract, so that the state gets to know what was rented.
-    if (!list) throw new NotReadyError(contract, messageOf(fault));
+    if (!list) {
+      // Thrown with the contract, so that the state gets to know what was rented.
+      if (deps.clock.now() - lastSeen > BLIND_MS) throw new NotReadyError(contract, messageOf(fault));
+      continue;
+    }
+    lastSeen = deps.clock.now();
     const found = list.find(({ id }) => id === rented.id);
     if (!found) return { failure: describeSituation("gone"), fault: "gone" };
     contract = found;

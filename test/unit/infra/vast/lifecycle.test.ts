@@ -572,12 +572,21 @@ describe("a kill", () => {
 describe("a market that fails in between", () => {
   test("is no reason to lose a machine that is loading: it is handed over to be recorded", async () => {
     market.atPoint["rent-recorded"] = () => {
-      market.listFaults = ["unreadable"];
+      market.listFaults = Array(1000).fill("unreadable");
     };
     const error = await refusal(obtain(market.deps, spec));
+    expect(market.clock.passed()).toBeGreaterThan(60_000);
     expect(error).toBeInstanceOf(NotReadyError);
     expect(error.message).toContain("VL_MARKET_UNREADABLE");
     expect(ids()).toEqual([5001]);
+  });
+
+  test("a short one while the machine loads is waited out", async () => {
+    market.atPoint["rent-recorded"] = () => {
+      market.listFaults = ["unreadable", "server", "unreadable"];
+    };
+    expect((await obtain(market.deps, spec)).contract.id).toBe(5001);
+    expect(market.listFaults).toEqual([]);
   });
 
   test("a short one right after a rent is waited out", async () => {
