@@ -7,7 +7,7 @@ import { type Command, EXIT, type Io } from "../command.ts";
 import { confirm } from "../confirm.ts";
 import { defaultStack, makeStack, openOperation, operate } from "../operation.ts";
 import { readOptions } from "../options.ts";
-import { openMarket, scopeOfStack } from "../session.ts";
+import { type MarketSession, openMarket, scopeOfStack } from "../session.ts";
 import { sshCommand } from "../ssh-command.ts";
 import { stackMachines } from "../stack-machines.ts";
 import { usd } from "../table.ts";
@@ -53,7 +53,12 @@ async function up(args: string[], io: Io): Promise<number> {
     });
   }
   if (scope === undefined && config.market === "vast") await makeStack(operation);
-  await operate(operation, ["up", "--yes", "--skip-preview", "--parallel", PARALLEL]);
+  try {
+    await operate(operation, ["up", "--yes", "--skip-preview", "--parallel", PARALLEL]);
+  } catch (error) {
+    await sayWhatBills(session, io);
+    throw error;
+  }
   const machines = await stackMachines(session, io);
   if (values.json) io.stdout(`${JSON.stringify({ stack, machines })}\n`);
   else {
@@ -68,4 +73,12 @@ async function up(args: string[], io: Io): Promise<number> {
     io.stdout(`It bills ${usd(total)}/h until: vastlane destroy --stack ${stack}\n`);
   }
   return EXIT.done;
+}
+
+/** After a failure: what was rented all the same. Silent where the market cannot be asked now. */
+async function sayWhatBills(session: MarketSession, io: Io): Promise<void> {
+  const machines = await stackMachines(session, io).catch(() => []);
+  const perHour = machines.reduce((sum, it) => sum + it.pricePerHourNow, 0);
+  for (const it of machines) io.stderr(`still there: contract ${it.contractId}, ${usd(it.pricePerHourNow)}/h\n`);
+  if (perHour > 0) io.stderr(`It bills ${usd(perHour)}/h until: vastlane destroy --stack ${session.stack}\n`);
 }
