@@ -61,14 +61,15 @@ const WHAT: Record<SshFailureReason, string> = {
 };
 
 const HINT: Record<SshFailureReason, string> = {
-  refused: "wait a minute if the machine has just started; else let it be replaced with `vastlane up --refresh`",
-  timeout: "check the network here; if the machine stays silent, replace it with `vastlane up --refresh`",
-  unreachable: "check the network here; if the machine stays silent, replace it with `vastlane up --refresh`",
+  refused: "wait a minute if the machine has just started; else rent another: `vastlane destroy`, then `vastlane up`",
+  timeout: "check the network here; if the machine stays silent, rent another: `vastlane destroy`, then `vastlane up`",
+  unreachable:
+    "check the network here; if the machine stays silent, rent another: `vastlane destroy`, then `vastlane up`",
   "host-key-changed":
     "somebody may be in between, or the address now belongs to another machine: do not trust it; destroy this machine",
   "permission-denied":
     "set vastlane:ssh.publicKey and vastlane:ssh.privateKey to the two halves of one key, or load the key with ssh-add",
-  closed: "wait a minute if the machine has just started; else let it be replaced with `vastlane up --refresh`",
+  closed: "wait a minute if the machine has just started; else rent another: `vastlane destroy`, then `vastlane up`",
   lost: "run the command again",
   "ssh-missing": "install OpenSSH's client (Debian: apt-get install openssh-client) and try again",
   other: "try the connection by hand with `ssh -v` to see more",
