@@ -126,6 +126,7 @@ describe("obtain", () => {
     const { contract } = await obtain(market.deps, spec);
     await market.clock.sleep(20_000);
     expect(ids()).toEqual([contract.id]);
+    expect(market.mostAtOnce()).toBe(1);
   });
 
   test.each([["start-error"], ["offline"], ["stuck"]] as [RentFault][])(
@@ -250,6 +251,12 @@ describe("adoption", () => {
     expect((await obtain(market.deps, spec)).contract.id).toBe(first);
     expect(ids()).toEqual([first]);
     expect(market.journal).toEqual(expect.arrayContaining([`destroy ${second}`, `destroy ${third}`]));
+  });
+
+  test("one that turns up while ours is rented is kept, as it is older: both sides decide alike", async () => {
+    market.atPoint["rent-answered"] = () => market.add({ id: 4000, label: labelOf({ nonce: "other" }) });
+    expect((await obtain(market.deps, spec)).contract.id).toBe(4000);
+    expect(ids()).toEqual([4000]);
   });
 
   test("keeps the machine that the state knows, whatever strays with lower ids turn up", async () => {
