@@ -156,7 +156,7 @@ test("Ctrl-C while a machine loads records it, exits 130, and destroy ends it", 
   child.kill("SIGINT");
   const { code, stderr } = await ended;
   expect(code, stderr).toBe(130);
-  expect(stderr).toMatch(/VL_CANCELLED: up was interrupted\n {2}why: what was rented so far is recorded and bills/);
+  expect(stderr).toMatch(/VL_CANCELLED: up was interrupted\n {2}why: whatever was rented so far is recorded and bills/);
   const [id] = await project.alive();
   expect((await project.pulumi(["stack", "export"])).stdout).toContain(`"contractId": ${id}`);
   expect(await eventually(() => engineChildren(project.root).length === 0, 5000)).toBe(true);
