@@ -45,7 +45,7 @@ async function destroy(args: string[], io: Io): Promise<number> {
   if (values.json) io.stdout(`${JSON.stringify({ stack, ended, billingPerHour })}\n`);
   else {
     for (const it of ended)
-      io.stdout(`contract ${it.contractId}: ${it.gpu} for ${duration(it.ageSeconds)}, about ${usd(it.costUsd)}\n`);
+      io.stdout(`contract ${it.contractId}: ${it.gpu} for ${duration(it.ageSeconds)}, at most ${usd(it.costUsd)}\n`);
     io.stdout(`Stack ${stack}: ${after.length} machines left, billing ${usd(billingPerHour)}/h.\n`);
   }
   return after.length === 0 ? EXIT.done : EXIT.failure;

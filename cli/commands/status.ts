@@ -67,7 +67,7 @@ function print(
           { title: "STATE", value: (it) => describeSituation(it.situation).replace(/ \(.*/, "") },
           { title: "$/h", value: (it) => usd(it.pricePerHourNow), align: "right" },
           { title: "AGE", value: (it) => duration(it.ageSeconds), align: "right" },
-          { title: "COST", value: (it) => usd(it.costUsd), align: "right" },
+          { title: "MAX COST", value: (it) => usd(it.costUsd), align: "right" },
         ],
         shown,
       ),

@@ -5,6 +5,9 @@
  * Safety rests on four rules. Whatever is rented carries a label that says whose it is, written down before the rent.
  * Whoever comes later looks for labels first. Nobody rents for an engine that is gone. And "gone" is only what a
  * complete list of the right account does not show.
+ *
+ * Longer than our files should be: rent, wait and destroy share the rules above, and whoever checks one path for a leak
+ * must see the other two beside it.
  */
 import type { Clock } from "../../common/clock.ts";
 import { messageOf, UserError } from "../../common/errors.ts";

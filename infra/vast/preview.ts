@@ -4,6 +4,7 @@ import { parseLabel, requestHashOf } from "./label.ts";
 import { allOffers, chooseAdoption, type Deps, findOffers, listOurs } from "./lifecycle.ts";
 import { noOfferError } from "./no-offer.ts";
 import type { RentRequest } from "./offers.ts";
+import { decideRepair } from "./reconcile.ts";
 import { describeSituation, situationOf } from "./situation.ts";
 import type { Contract } from "./wire.ts";
 
@@ -32,9 +33,10 @@ export async function previewMachines(
     const named = ours.filter(({ label }) => parseLabel(label)?.name === name);
     const { keep } = chooseAdoption(named, { requestHash, request });
     for (const contract of named) {
-      if (contract !== keep) lines.push(`${describe(name, contract)}; ends, as it is not what is asked for`);
+      if (contract !== keep)
+        lines.push(`${describe(name, contract)}; ENDS with all on its disk, as it is not what is asked for`);
     }
-    if (keep) lines.push(describe(name, keep));
+    if (keep) lines.push(`${describe(name, keep)}${repairText(keep, config.rental)}`);
     else missing.push(name);
   }
   if (missing.length === 0) return lines;
@@ -51,6 +53,16 @@ export async function previewMachines(
     );
   }
   return lines;
+}
+
+/** What `up` would do to a machine that is there but does not run. */
+function repairText(contract: Contract, rental: StackConfig["rental"]): string {
+  const repair = decideRepair(situationOf(contract), contract, rental);
+  if (repair.act === "keep") return "";
+  if (repair.act === "hold") return `; left as it is (onOutbid: ${rental.onOutbid})`;
+  if (repair.act === "replace") return "; would be REPLACED, all on its disk is lost";
+  const bid = repair.act === "raise" ? ` with its bid raised to $${repair.bidPerHour.toFixed(3)}/h` : "";
+  return `; would be started${bid}, or, if its GPUs are taken, replaced with its disk lost`;
 }
 
 function describe(name: string, contract: Contract): string {

@@ -72,7 +72,7 @@ test("a change here goes there without a new machine, and a change there is kept
 
 test("status names the machine, its stack, its price and how to reach it", async () => {
   const { stdout } = await project.vastlane(["status"]);
-  expect(stdout).toMatch(/CONTRACT\s+STACK\s+GPU\s+STATE\s+\$\/h\s+AGE\s+COST/);
+  expect(stdout).toMatch(/CONTRACT\s+STACK\s+GPU\s+STATE\s+\$\/h\s+AGE\s+MAX COST/);
   expect(stdout).toMatch(/\d+\s+test\s+1x RTX \d+\s+running\s+\$0\.\d+/);
   expect(stdout).toContain("npx vastlane ssh --stack test");
   for (const line of stdout.split("\n")) expect(line.length).toBeLessThanOrEqual(80);
@@ -127,7 +127,7 @@ test("destroy ends it, shows the bill, and leaves no host entry", async () => {
   const { code, stdout } = await project.vastlane(["destroy"]);
   expect(code).toBe(0);
   expect(stdout).toMatch(
-    /contract \d+: 1x RTX \d+ for .*, about \$0\.\d+\nStack test: 0 machines left, billing \$0\.0000\/h\./,
+    /contract \d+: 1x RTX \d+ for .*, at most \$0\.\d+\nStack test: 0 machines left, billing \$0\.0000\/h\./,
   );
   expect(await project.alive()).toEqual([]);
   expect((await ssh("true")).code).not.toBe(0);

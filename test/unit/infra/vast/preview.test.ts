@@ -46,7 +46,7 @@ test("a machine that is there is kept, with its price and what it does", async (
   market.offers = [];
   expect(await preview(["main", "node1"])).toEqual([
     "main: contract 5001, 1x RTX 4090, running, $0.230/h",
-    "node1: contract 5002, 1x RTX 4090, outbid (its disk bills), $0.230/h",
+    "node1: contract 5002, 1x RTX 4090, outbid (its disk bills), $0.230/h; would be REPLACED, all on its disk is lost",
   ]);
 });
 
@@ -57,7 +57,7 @@ test.each([
 ])("%s: shown as ending, with what comes instead", async (_what, changes, situation) => {
   market.add({ id: 5001, ...changes });
   expect(await preview()).toEqual([
-    `main: contract 5001, 1x RTX 4090, ${situation}, $0.230/h; ends, as it is not what is asked for`,
+    `main: contract 5001, 1x RTX 4090, ${situation}, $0.230/h; ENDS with all on its disk, as it is not what is asked for`,
     expect.stringMatching(/^main: would rent/),
   ]);
 });
@@ -78,4 +78,19 @@ test("fails when nothing fits, or not enough for all", async () => {
 test("an unreadable list is no empty one", async () => {
   market.listFaults = ["unreadable"];
   await expect(preview()).rejects.toThrow("VL_MARKET_UNREADABLE");
+});
+
+test.each([
+  ["stopped", { minBidPerHour: 0.1 }, {}, "; would be started, or, if its GPUs are taken, replaced with its disk lost"],
+  [
+    "outbid",
+    { minBidPerHour: 0.3 },
+    {},
+    "; would be started with its bid raised to $0.315/h, or, if its GPUs are taken, replaced with its disk lost",
+  ],
+  ["outbid", { minBidPerHour: 0.3 }, { onOutbid: "wait" }, "; left as it is (onOutbid: wait)"],
+])("a machine that is %s: says what up would do to it", async (_situation, changes, rental, text) => {
+  market.add({ id: 5001, label: label(), intendedStatus: "stopped", ...changes });
+  const [line = ""] = await preview(["main"], "s1", parseConfig({ rental }));
+  expect(line.slice(line.indexOf(";"))).toBe(text);
 });
