@@ -256,10 +256,10 @@ mkdir -p $VASTLANE_LOG_DIR; echo "{\\"step\\": $n, \\"loss\\": $n.5}" >> $VASTLA
 
   test("comes by SIGTERM when maxHours since the machine's first start are over; the agent stays", async () => {
     machine.setRun({ command: machine.script(PATIENT), maxHours: 1 });
-    writeFileSync(machine.workspace.files.born, String(Math.floor(Date.now() / 1000) - 3600 + 34));
+    writeFileSync(machine.workspace.files.born, String(Math.floor(Date.now() / 1000) - 3600 + 40));
     await machine.start();
     await machine.until(() => lines("starts") === 1);
-    await machine.until(() => machine.heartbeat().state === "stopped", 15_000);
+    await machine.until(() => machine.heartbeat().state === "stopped", 30_000);
     expect(lines("saves")).toBe(1);
     expect(machine.heartbeat().warning).toBe("the time limit of 1 hours is over");
     expect(isAlive(identify(machine.agentPid()))).toBe(true);
