@@ -2,7 +2,7 @@
  * What the lifecycle needs, put together for the process that runs it: the provider plugin, the CLI, or a test.
  * One client, one list and one set of reserved offers per market and process, so that parallel operations share them.
  */
-import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Clock, systemClock } from "../../common/clock.ts";
 import { UserError } from "../../common/errors.ts";
@@ -103,5 +103,4 @@ async function pauseAt(name: CrashPoint, clock: Clock): Promise<void> {
   writeFileSync(done, "");
   writeFileSync(file, String(process.pid));
   while (existsSync(file)) await clock.sleep(10);
-  rmSync(file, { force: true });
 }
