@@ -4,7 +4,7 @@ import { UserError } from "../common/errors.ts";
 import { operationLog } from "../infra/vast/handler-context.ts";
 import type { Io } from "./command.ts";
 import { runChild } from "./engine-run.ts";
-import { openOperation, operate } from "./operation.ts";
+import { bringUp, openOperation, operate } from "./operation.ts";
 
 export interface DemoEngine {
   /** `pulumi 3.259.0`, or that there is none. */
@@ -18,10 +18,13 @@ export interface DemoEngine {
 export async function demoEngine(stack: string, root: string, stateDir: string, io: Io): Promise<DemoEngine> {
   try {
     const operation = await openOperation(stack, io);
-    const run = (verb: string) => async (onProgress: (line: string) => void) => {
-      await operate(operation, [verb, "--yes", "--skip-preview"], onProgress);
+    return {
+      name: `pulumi ${operation.engine.version}`,
+      warning: null,
+      up: async (onProgress) => void (await bringUp(operation, onProgress)),
+      destroy: async (onProgress) =>
+        void (await operate(operation, ["destroy", "--yes", "--skip-preview"], onProgress)),
     };
-    return { name: `pulumi ${operation.engine.version}`, warning: null, up: run("up"), destroy: run("destroy") };
   } catch (error) {
     if (!(error instanceof UserError && error.code === "VL_ENGINE_MISSING")) throw error;
     const run = (verb: string) => (onProgress: (line: string) => void) =>

@@ -102,6 +102,14 @@ export async function makeStack({ engine, env, root, stack }: Operation): Promis
   if (failed && hintFor(all, stack)) throw failureOf({ errors: [], output: all }, "stack init", stack);
 }
 
+/** Machines are waited for, not computed: the engine's default (four per core) would make ten of them queue. */
+const PARALLEL = "64";
+
+/** Brings the stack to what its configuration says: `up`, the watcher and the demo do the same. */
+export function bringUp(operation: Operation, onProgress?: (line: string) => void): Promise<EngineResult> {
+  return operate(operation, ["up", "--yes", "--skip-preview", "--parallel", PARALLEL], onProgress);
+}
+
 /** Runs `pulumi VERB` and prints progress to stderr. @throws UserError VL_PULUMI_FAILED, VL_CANCELLED or the provider's own. */
 export async function operate(
   operation: Operation,

@@ -5,7 +5,7 @@ import { resolveKeys } from "../../infra/ssh/keys.ts";
 import { previewMachines } from "../../infra/vast/preview.ts";
 import { type Command, EXIT, type Io } from "../command.ts";
 import { confirm } from "../confirm.ts";
-import { defaultStack, makeStack, openOperation, operate } from "../operation.ts";
+import { bringUp, defaultStack, makeStack, openOperation } from "../operation.ts";
 import { readOptions } from "../options.ts";
 import { type MarketSession, openMarket, scopeOfStack } from "../session.ts";
 import { sshCommand } from "../ssh-command.ts";
@@ -26,9 +26,6 @@ Examples:
   vastlane up --stack dev --yes   a dev box on Vast.ai`,
   run: (args, io) => up(args, io),
 };
-
-/** Machines are waited for, not computed: the engine's default (four per core) would make ten of them queue. */
-const PARALLEL = "64";
 
 async function up(args: string[], io: Io): Promise<number> {
   const { values } = readOptions("up", args, {
@@ -54,7 +51,7 @@ async function up(args: string[], io: Io): Promise<number> {
   }
   if (scope === undefined && config.market === "vast") await makeStack(operation);
   try {
-    await operate(operation, ["up", "--yes", "--skip-preview", "--parallel", PARALLEL]);
+    await bringUp(operation);
   } catch (error) {
     await sayWhatBills(session, io);
     throw error;
