@@ -39,6 +39,7 @@ export const ERROR_CODES = {
   VL_STORE_CLOCK: "The store refuses requests because this computer's clock is wrong.",
   VL_STORE_DENIED: "The store refuses the keys, or they lack a permission.",
   VL_STORE_DOWN: "The store cannot be reached or answers with server errors.",
+  VL_STORE_FAILED: "The store refused a request for a reason that has no code of its own.",
   VL_STORE_NO_BUCKET: "The bucket does not exist.",
   VL_STORE_NO_KEY: "No keys for the store were found.",
   VL_STORE_REGION: "The bucket is in another region than the one that was asked.",
