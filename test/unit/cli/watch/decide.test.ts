@@ -34,12 +34,15 @@ describe("a machine that the market shows lost", () => {
     expect(decide(seen({ situation, looks: 9 })).act).toBe("look");
   });
 
-  test.each(["none", "unknown", "no-store"] as const)("needs a second look where no agent can be asked: %s", (pulse) => {
-    for (const situation of LOST) {
-      expect(decide(seen({ situation, pulse })).act).toBe("look");
-      expect(decide(seen({ situation, pulse, looks: 2 })).act).toBe("up");
-    }
-  });
+  test.each(["none", "unknown", "no-store"] as const)(
+    "needs a second look where no agent can be asked: %s",
+    (pulse) => {
+      for (const situation of LOST) {
+        expect(decide(seen({ situation, pulse })).act).toBe("look");
+        expect(decide(seen({ situation, pulse, looks: 2 })).act).toBe("up");
+      }
+    },
+  );
 
   test("is left alone when it stopped itself, since that was meant", () => {
     expect(decide(seen({ situation: "stopped", pulse: "left", looks: 9 })).act).toBe("none");
