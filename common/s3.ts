@@ -26,6 +26,8 @@ export interface S3Tuning {
   connections?: number;
   /** A connection on which nothing moves for so long is given up, in ms. */
   idleMs?: number;
+  /** A whole request, in ms; 0 (the default): as long as something moves, for transfers. */
+  requestMs?: number;
   connectMs?: number;
   env?: NodeJS.ProcessEnv;
 }
@@ -65,6 +67,8 @@ export async function createS3(access: S3Access, tuning: S3Tuning = {}): Promise
     requestHandler: {
       connectionTimeout: tuning.connectMs ?? 5_000,
       socketTimeout: tuning.idleMs ?? 30_000,
+      requestTimeout: tuning.requestMs ?? 0,
+      throwOnRequestTimeout: true,
       httpAgent: connections,
       httpsAgent: connections,
     },

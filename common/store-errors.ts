@@ -120,6 +120,7 @@ const BY_CODE: Record<string, Kind> = {
   ExpiredTokenException: DENIED,
   Forbidden: DENIED,
   InvalidAccessKeyId: DENIED,
+  XAdminUserNotFound: DENIED, // versitygw
   InvalidSecurity: DENIED,
   InvalidToken: DENIED,
   NotSignedUp: DENIED,

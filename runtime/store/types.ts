@@ -25,6 +25,8 @@ export interface Transfer {
   signal?: AbortSignal;
   /** Bytes since the last call. */
   onProgress?(bytes: number): void;
+  /** Of a download: the first `bytes` bytes are in the file at `path`. A store may call it never. */
+  onArrived?(path: string, bytes: number): void;
 }
 
 export interface ObjectStore {
