@@ -16,6 +16,9 @@ export interface Bundle {
   code: string;
 }
 
+/** CommonJS packages of the AWS SDK ask for Node's own modules by `require`, which an ES module does not have. */
+const REQUIRE = `import { createRequire as requireFrom } from "node:module"; const require = requireFrom(import.meta.url);`;
+
 const root = fileURLToPath(new URL("../../", import.meta.url));
 
 /** `outDir`: where bundles and their manifests are kept. */
@@ -41,6 +44,8 @@ async function bundle(name: string, entry: string, outDir = join(root, ".vastlan
     bundle: true,
     platform: "node",
     format: "esm",
+    mainFields: ["module", "main"],
+    banner: { js: REQUIRE },
     target: "node18",
     charset: "utf8",
     legalComments: "none",

@@ -41,35 +41,92 @@ export function newestCheckpoint(dir: string): string | undefined {
 /**
  * Makes the checkpoint `name` in `dir`: `fill` writes files into a hidden folder, which is synced to the disk and
  * renamed. An older one of that name is replaced. Whatever moment the process dies at, `dir` lists whole
- * checkpoints only.
+ * checkpoints only, and the older one is not lost (`recoverReplaced`).
  */
 export function publishCheckpoint(dir: string, name: string, fill: (folder: string) => void): string {
-  mkdirSync(dir, { recursive: true });
-  const unfinished = mkdtempSync(join(dir, ".unfinished-"));
+  const unfinished = startFolder(dir);
   try {
     fill(unfinished);
-    for (const file of readdirSync(unfinished)) sync(join(unfinished, file));
-    sync(unfinished);
-    const path = join(dir, name);
-    const replaced = `${unfinished}-replaced`;
-    if (existsSync(path)) renameSync(path, replaced);
-    renameSync(unfinished, path);
-    sync(dir);
-    rmSync(replaced, { recursive: true, force: true });
-    return path;
+    syncTree(unfinished);
+    return placeFolder(unfinished, dir, name);
   } catch (error) {
     rmSync(unfinished, { recursive: true, force: true });
     throw error;
   }
 }
 
+/** Like `publishCheckpoint`, for what is written beside other work. `fill` syncs the files that it writes. */
+export async function writeCheckpoint(dir: string, name: string, fill: (folder: string) => Promise<void>) {
+  const unfinished = startFolder(dir);
+  try {
+    await fill(unfinished);
+    sync(unfinished);
+    return placeFolder(unfinished, dir, name);
+  } catch (error) {
+    rmSync(unfinished, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** Puts a finished folder of the same disk into place under its name. */
+export function placeFolder(finished: string, dir: string, name: string): string {
+  const path = join(dir, name);
+  const replaced = join(dir, `${REPLACED}${name}`);
+  rmSync(replaced, { recursive: true, force: true });
+  if (existsSync(path)) renameSync(path, replaced);
+  renameSync(finished, path);
+  sync(dir);
+  rmSync(replaced, { recursive: true, force: true });
+  return path;
+}
+
+/** Puts back what a writer had moved aside for a new one of the same name when it was killed. */
+export function recoverReplaced(dir: string): void {
+  for (const entry of namesIn(dir).filter((name) => name.startsWith(REPLACED))) {
+    const path = join(dir, entry.slice(REPLACED.length));
+    if (existsSync(path)) rmSync(join(dir, entry), { recursive: true, force: true });
+    else renameSync(join(dir, entry), path);
+  }
+}
+
 /** Removes all but the newest `keepLast` checkpoints, and what killed writers have left half done. */
 export function pruneCheckpoints(dir: string, keepLast: number): void {
+  recoverReplaced(dir);
   const surplus = listCheckpoints(dir).slice(0, -Math.max(1, keepLast));
-  const unfinished = readdirSync(dir).filter((name) => name.startsWith(".unfinished-"));
+  const unfinished = namesIn(dir).filter((name) => name.startsWith(UNFINISHED));
   for (const path of [...surplus, ...unfinished.map((name) => join(dir, name))]) {
     rmSync(path, { recursive: true, force: true });
   }
+}
+
+/** The step in a checkpoint folder's name: its last number; undefined when it has none. */
+export function stepInName(folder: string): number | undefined {
+  return numberIn(folder);
+}
+
+const UNFINISHED = ".unfinished-";
+const REPLACED = ".replaced-";
+
+function startFolder(dir: string): string {
+  mkdirSync(dir, { recursive: true });
+  return mkdtempSync(join(dir, UNFINISHED));
+}
+
+function namesIn(dir: string): string[] {
+  try {
+    return readdirSync(dir);
+  } catch {
+    return []; // no such directory: nothing in it
+  }
+}
+
+function syncTree(folder: string): void {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) syncTree(path);
+    else if (entry.isFile()) sync(path);
+  }
+  sync(folder);
 }
 
 function isFinishedName(name: string): boolean {
