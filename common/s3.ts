@@ -15,6 +15,8 @@ export interface S3Access {
   accessKeyId?: string | null | undefined;
   secretAccessKey?: string | null | undefined;
   sessionToken?: string | null | undefined;
+  /** An AWS profile by name, where no keys are given; default: AWS_PROFILE. */
+  profile?: string | null | undefined;
   /** `endpoint/bucket/key` instead of `bucket.endpoint/key`. Default: for every endpoint that is not AWS. */
   pathStyle?: boolean | null | undefined;
 }
@@ -59,6 +61,7 @@ export async function createS3(access: S3Access, tuning: S3Tuning = {}): Promise
           },
         }
       : {}),
+    ...(access.profile ? { profile: access.profile } : {}),
     forcePathStyle: access.pathStyle ?? isForeign(access.endpoint),
     requestChecksumCalculation: "WHEN_REQUIRED",
     responseChecksumValidation: "WHEN_REQUIRED",

@@ -6,6 +6,7 @@
 import { z } from "zod";
 import { type ErrorText, UserError } from "../common/errors.ts";
 import { nearest } from "../common/nearest.ts";
+import { BUCKET_RULES, isBucketName, isPrefix, PREFIX_RULES } from "./storage/names.ts";
 
 /** An optional section: absent means "all defaults". */
 const section = <S extends z.ZodRawShape>(meaning: string, shape: S) =>
@@ -21,6 +22,10 @@ const notAccountKey = z
   .string()
   .refine((name) => !/^VAST(AI)?_API_KEY$/i.test(name), "another name: the account key never goes to a rented machine");
 const environment = () => z.record(notAccountKey, z.string()).default({});
+
+function isEndpoint(address: string): boolean {
+  return URL.canParse(address) && /^https?:\/\/[^/?#@]+\/?$/.test(address);
+}
 
 export const gpuSchema = section("Which machines may be rented: every condition must hold.", {
   names: z
@@ -88,6 +93,12 @@ export const budgetSchema = section("When a machine ends by itself, also with no
     .describe("Most that one machine may cost, in USD, at the price it is rented for; then it destroys itself."),
   maxHours: positive().default(24).describe("The machine destroys itself this many hours after its first start."),
   idleMinutes: positive().default(30).describe("Minutes without GPU, SSH or file activity until the machine is idle."),
+  onDone: z
+    .enum(["auto", "destroy", "stop"])
+    .default("auto")
+    .describe(
+      "What a machine does with itself when its run is done or it is idle. auto: stop where its disk may be the only copy (a dev box, no store), else destroy. A stopped machine bills its disk.",
+    ),
 });
 
 export const machineSchema = section("What runs on the rented machine, and how many there are.", {
@@ -102,26 +113,78 @@ export const machineSchema = section("What runs on the rented machine, and how m
     .describe("Give a machine up when its loading makes no progress for this long."),
 });
 
-export const checkpointSchema = section("Where checkpoints are kept and how often they are made.", {
-  store: z
-    .enum(["none", "aws", "s3"])
-    .default("none")
-    .describe("Where checkpoints go: none (the machine's disk), aws, or any s3 endpoint."),
-  s3_bucket: z.string().nullable().default(null).describe("Bucket for checkpoints.").meta({ example: "my-bucket" }),
-  s3_prefix: z.string().default("checkpoints").describe("Prefix of this stack's keys in the bucket."),
-  endpoint: z
-    .string()
-    .nullable()
-    .default(null)
-    .describe("S3 endpoint; null: AWS, or the emulator's own.")
-    .meta({ example: "https://s3.example.com" }),
-  everySteps: z.int().positive().default(200).describe("Checkpoint every so many steps."),
-  everySeconds: z
-    .union([z.literal("auto"), positive()])
-    .default("auto")
-    .describe("Checkpoint every so many seconds, or auto."),
-  keepLast: z.int().positive().default(3).describe("Checkpoints kept on the machine's disk."),
-});
+export const checkpointSchema = z
+  .strictObject({
+    store: z
+      .enum(["none", "aws", "s3"])
+      .default("none")
+      .describe(
+        "Where checkpoints go: none (the machine's disk only), aws (a bucket made with `@pulumi/aws`), or s3 (any S3 endpoint, AWS too; on the emulated market its own).",
+      ),
+    s3_bucket: z
+      .string()
+      .refine(isBucketName, BUCKET_RULES)
+      .nullable()
+      .default(null)
+      .describe("Bucket for checkpoints: made if it does not exist, used as it is if it does, kept on destroy.")
+      .meta({ example: "my-bucket" }),
+    s3_prefix: z
+      .string()
+      .refine(isPrefix, PREFIX_RULES)
+      .default("checkpoints")
+      .describe("What this stack's keys in the bucket begin with.")
+      .meta({ example: "checkpoints/dev" }),
+    endpoint: z
+      .string()
+      .refine(isEndpoint, "an address such as https://s3.example.com")
+      .nullable()
+      .default(null)
+      .describe("S3 endpoint; null: AWS, or the emulator's own.")
+      .meta({ example: "https://s3.example.com" }),
+    region: z
+      .string()
+      .regex(/^[a-z0-9-]+$/, "a region such as eu-central-1")
+      .nullable()
+      .default(null)
+      .describe("Region of the bucket; null: AWS_REGION, or us-east-1.")
+      .meta({ example: "eu-central-1" }),
+    everySteps: z.int().positive().default(200).describe("Checkpoint every so many steps."),
+    everySeconds: z
+      .union([z.literal("auto"), positive()])
+      .default("auto")
+      .describe("Checkpoint every so many seconds, or auto."),
+    keepLast: z.int().positive().default(3).describe("Checkpoints kept on the machine's disk."),
+    keepRemote: z
+      .int()
+      .positive()
+      .nullable()
+      .default(null)
+      .describe("Checkpoints kept in the store: the newest so many (2 at least); null: all.")
+      .meta({ example: 10 }),
+    keepEvery: z
+      .int()
+      .positive()
+      .nullable()
+      .default(null)
+      .describe("With keepRemote: also every checkpoint whose step is a multiple of this.")
+      .meta({ example: 10000 }),
+    keepBest: z
+      .int()
+      .positive()
+      .nullable()
+      .default(null)
+      .describe("With keepRemote: also so many with the lowest loss.")
+      .meta({ example: 3 }),
+  })
+  .superRefine((checkpoint, context) => {
+    const problem = (key: string, message: string) => context.addIssue({ code: "custom", path: [key], message });
+    if (checkpoint.store !== "none" && checkpoint.s3_bucket === null)
+      problem("s3_bucket", `the name of a bucket, because store is ${checkpoint.store}`);
+    if (checkpoint.store === "aws" && checkpoint.endpoint !== null)
+      problem("endpoint", "null with store: aws; another endpoint takes store: s3");
+  })
+  .prefault({})
+  .describe("Where checkpoints are kept and how often they are made.");
 
 export const loggingSchema = section("Where metrics go besides `metrics.jsonl`.", {
   tensorboard: z.boolean().default(true).describe("Write TensorBoard event files."),

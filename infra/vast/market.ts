@@ -21,7 +21,7 @@ export interface Market {
 
 export const VAST_URL = "https://console.vast.ai";
 
-const emulatorFile = z.looseObject({ url: z.string(), apiKey: z.string() });
+const emulatorFile = z.looseObject({ url: z.string(), apiKey: z.string(), s3: z.unknown() });
 
 /**
  * The market's address and key from the environment, `.env`, or the emulator's home. Not from Pulumi's configuration:
@@ -73,16 +73,21 @@ function emulatedMarket(root: string, env: NodeJS.ProcessEnv): Market {
   if (env.VAST_URL && env.VAST_API_KEY && isLoopback(env.VAST_URL)) {
     return { name: "emulator", url: env.VAST_URL.replace(/\/+$/, ""), key: new Secret(env.VAST_API_KEY) };
   }
-  const file = join(emulatorHome(root, env), "emulator.json");
-  const found = emulatorFile.safeParse(readIfWhole(file));
-  if (!found.success) throw emulatorDown(`there is no emulator in ${emulatorHome(root, env)}`);
-  if (!isLoopback(found.data.url)) {
+  const home = emulatorHome(root, env);
+  const found = readEmulatorFile(home);
+  if (!found) throw emulatorDown(`there is no emulator in ${home}`);
+  if (!isLoopback(found.url)) {
     throw new UserError("VL_WRONG_ACCOUNT", {
-      what: `the emulator's file names ${found.data.url}, which is not on this computer`,
-      hint: `remove ${file} and run \`npx vastlane emulator start\``,
+      what: `the emulator's file names ${found.url}, which is not on this computer`,
+      hint: `remove ${join(home, "emulator.json")} and run \`npx vastlane emulator start\``,
     });
   }
-  return { name: "emulator", url: found.data.url, key: new Secret(found.data.apiKey) };
+  return { name: "emulator", url: found.url, key: new Secret(found.apiKey) };
+}
+
+/** How to reach the emulator of a home, as it wrote it there; undefined when there is none, or half a file. */
+export function readEmulatorFile(home: string): z.infer<typeof emulatorFile> | undefined {
+  return emulatorFile.safeParse(readIfWhole(join(home, "emulator.json"))).data;
 }
 
 function readIfWhole(file: string): unknown {

@@ -15,9 +15,12 @@ test("every key is explained by a sentence", () => {
   for (const { path, meaning } of keys) expect(`${path}: ${meaning}`).toMatch(/: [\w`].*\.$/);
 });
 
+/** What an example cannot stand without. */
+const BESIDE: Record<string, object> = { "checkpoint.store": { s3_bucket: "my-bucket" } };
+
 test.each(keys)("the example of $path is right", ({ path, example }) => {
   const [section = "", ...rest] = path.split(".");
-  const value = rest.reduceRight<unknown>((inner, key) => ({ [key]: inner }), example);
+  const value = rest.reduceRight<unknown>((inner, key) => ({ [key]: inner, ...BESIDE[path] }), example);
   expect(parseConfig({ [section]: value })).toMatchObject({ [section]: value });
 });
 
