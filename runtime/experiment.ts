@@ -8,7 +8,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import { readJsonIfThere } from "../common/files.ts";
-import { listCheckpoints, pruneCheckpoints, publishCheckpoint } from "./checkpoint/folders.ts";
+import { listCheckpoints, pruneCheckpoints, publishCheckpoint } from "./checkpoint/index.ts";
 
 export interface ExperimentOptions<P> {
   /** Names the local folder `.vastlane/runs/<name>` that is used where no variable names another. */

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import type { Clock } from "../../common/clock.ts";
 import { readFileIfThere } from "../../common/files.ts";
 import type { Log } from "../../common/log.ts";
-import { newestCheckpoint } from "../checkpoint/folders.ts";
+import { newestCheckpoint } from "../checkpoint/index.ts";
 import { afterCrash } from "./backoff.ts";
 import { type CommandEnd, endGroup, type RunningCommand, startCommand } from "./command.ts";
 import { commandEnv, parseContainerEnv, SUPERVISED_BY } from "./command-env.ts";

@@ -1,6 +1,6 @@
 /** How far the command has come, by what it leaves on the disk: lines of metrics.jsonl and checkpoint folders. */
 import { basename } from "node:path";
-import { listCheckpoints } from "../checkpoint/folders.ts";
+import { listCheckpoints } from "../checkpoint/index.ts";
 import { followMetrics, type Metric } from "./metrics-tail.ts";
 
 export interface ProgressWatch {

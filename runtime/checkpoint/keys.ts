@@ -7,9 +7,6 @@ export const keyOf = (id: string, path: string) => `${CHECKPOINTS}${id}/${path}`
 export const manifestKey = (id: string) => keyOf(id, MANIFEST);
 export const sumsKey = (id: string) => keyOf(id, SUMS);
 
-/** What stays of a checkpoint that was removed on purpose, so that the lineage can be followed beyond it. */
-export const tombstoneKey = (id: string) => keyOf(id, "removed.json");
-
 /** The checkpoint that a key belongs to, and the file in it. */
 export function partsOfKey(key: string): { id: string; path: string } | undefined {
   const match = /^checkpoints\/([^/]+)\/(.+)$/.exec(key);

@@ -41,6 +41,14 @@ export interface Manifest {
   folder?: string;
 }
 
+/** A checkpoint is not what it was when it was made; the one before may be whole. */
+export class DamagedCheckpoint extends UserError {
+  constructor(what: string, why: string) {
+    super("VL_CHECKPOINT_BAD", { what, why: `${why}.`, hint: "use the checkpoint before: vastlane checkpoints ls" });
+    this.name = "DamagedCheckpoint";
+  }
+}
+
 /** What a manifest must say to be used; what is not given is not compared. */
 export interface Expected {
   runId?: string | undefined;
@@ -49,16 +57,17 @@ export interface Expected {
 
 /**
  * `where` names the manifest for people.
- * @throws UserError VL_CHECKPOINT_BAD
+ * @throws DamagedCheckpoint; UserError VL_CHECKPOINT_BAD when it is of a newer format, another run or experiment
  */
 export function parseManifest(text: string, where: string, expected: Expected = {}): Manifest {
   let found: Partial<Manifest>;
   try {
     found = JSON.parse(text) as Partial<Manifest>;
   } catch (error) {
-    throw bad(`${where} is damaged.`, `it is not JSON (${messageOf(error)})`);
+    throw new DamagedCheckpoint(`${where} is damaged.`, `it is not JSON (${messageOf(error)})`);
   }
-  if (typeof found !== "object" || found === null) throw bad(`${where} is damaged.`, "it is not an object");
+  if (typeof found !== "object" || found === null)
+    throw new DamagedCheckpoint(`${where} is damaged.`, "it is not an object");
   if (typeof found.format === "number" && found.format > FORMAT) {
     throw new UserError("VL_CHECKPOINT_BAD", {
       what: `${where} has format ${found.format}, and this vastlane knows ${FORMAT}.`,
@@ -67,7 +76,7 @@ export function parseManifest(text: string, where: string, expected: Expected = 
     });
   }
   const flaw = flawOf(found);
-  if (flaw) throw bad(`${where} is damaged.`, flaw);
+  if (flaw) throw new DamagedCheckpoint(`${where} is damaged.`, flaw);
   const manifest = found as Manifest;
   if (expected.runId !== undefined && manifest.runId !== expected.runId) {
     throw otherOne(where, "run", manifest.runId, expected.runId);
@@ -109,16 +118,21 @@ export function listFiles(folder: string): { path: string; bytes: number }[] {
   return found;
 }
 
-/** Compares a folder with its manifest: every file there, of the right length and content. @throws UserError VL_CHECKPOINT_BAD */
+/** Compares a folder with its manifest: every file there, of the right length and content. @throws DamagedCheckpoint */
 export async function verifyFolder(folder: string, manifest: Manifest): Promise<void> {
   for (const { path, bytes, sha256 } of manifest.files) {
     const size = lstatSync(join(folder, path), { throwIfNoEntry: false })?.size;
-    if (size === undefined) throw bad(`The checkpoint ${folder} is incomplete.`, `${path} is missing`);
+    if (size === undefined)
+      throw new DamagedCheckpoint(`The checkpoint ${folder} is incomplete.`, `${path} is missing`);
     if (size !== bytes) {
-      throw bad(`The checkpoint ${folder} is damaged.`, `${path} has ${size} bytes instead of ${bytes}`);
+      throw new DamagedCheckpoint(
+        `The checkpoint ${folder} is damaged.`,
+        `${path} has ${size} bytes instead of ${bytes}`,
+      );
     }
     const found = await hashFile(join(folder, path));
-    if (found !== sha256) throw bad(`The checkpoint ${folder} is damaged.`, `${path} has other content (SHA-256)`);
+    if (found !== sha256)
+      throw new DamagedCheckpoint(`The checkpoint ${folder} is damaged.`, `${path} has other content (SHA-256)`);
   }
 }
 
@@ -166,10 +180,6 @@ function isPathBelow(path: unknown): boolean {
 }
 
 const isCount = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0;
-
-function bad(what: string, why: string): UserError {
-  return new UserError("VL_CHECKPOINT_BAD", { what, why: `${why}.`, hint: "use the checkpoint before" });
-}
 
 function otherOne(where: string, kind: string, found: string, wanted: string): UserError {
   return new UserError("VL_CHECKPOINT_BAD", {

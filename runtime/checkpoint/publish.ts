@@ -4,9 +4,11 @@
  * A folder that does not match its own manifest is not published: it would become the head, and be of no use.
  */
 import { basename } from "node:path";
-import { formatCheckpointId } from "../../common/checkpoint-id.ts";
+import { formatCheckpointId, parseCheckpointId } from "../../common/checkpoint-id.ts";
 import type { Clock } from "../../common/clock.ts";
 import { UserError } from "../../common/errors.ts";
+import { moveHead, readHead } from "../lease/index.ts";
+import type { Tenure } from "../lease/types.ts";
 import { ConditionFailed, type ObjectStore, type Transfer } from "../store/types.ts";
 import { stepInName } from "./folders.ts";
 import { hashFile } from "./hash.ts";
@@ -22,26 +24,21 @@ import {
 } from "./manifest.ts";
 import { type StagedFile, stageFolder } from "./stage.ts";
 
-/** The pointer to the newest checkpoint of a lineage, as one writer sees it. */
-export interface Head {
-  /** The head's id, null before the first. */
-  current(): Promise<string | null>;
-  /** @throws UserError VL_LEASE_LOST when another epoch has taken the run over */
-  moveTo(id: string): Promise<void>;
-}
-
 export interface Publication {
   store: ObjectStore;
-  head: Head;
+  /** By which the head may be moved; its epoch is part of the checkpoint's name. */
+  tenure: Tenure;
   clock: Clock;
   /** The finished local checkpoint. */
   folder: string;
   /** Where its files are held meanwhile; on the same disk, so that nothing is copied. */
   outgoing: string;
-  run: { runId: string; epoch: number; experiment: string | null; contentHash: string };
+  run: { runId: string; experiment: string | null; contentHash: string };
   /** Where the folder has no manifest of ours, which knows better. */
   step?: number | undefined;
   metrics?: Record<string, number> | undefined;
+  /** Ids whose stored files did not verify: they are uploaded again where the content is the same. */
+  damaged?: ReadonlySet<string>;
   transfer?: Transfer;
 }
 
@@ -50,12 +47,12 @@ const SMALL_BYTES = 1 << 20;
 const SMALL_AT_A_TIME = 4;
 
 /**
- * Publishes a folder and moves the head to it. Repeated for the same folder, it moves the head only.
+ * Publishes a folder and moves the head to it. What is in the store already is not uploaded again.
  * @throws UserError VL_CHECKPOINT_BAD for a damaged folder, VL_LEASE_LOST, VL_STORE_*; then the files stay held, and
  * the next call goes on with what has arrived
  */
 export async function publishFolder(publication: Publication): Promise<Manifest> {
-  const { store, head, folder, outgoing, run } = publication;
+  const { store, tenure, folder, outgoing, run, damaged = new Set() } = publication;
   const local = readLocalManifest(folder);
   const staged = stageFolder(folder, outgoing);
   const step = local?.step ?? publication.step ?? stepInName(basename(folder));
@@ -63,45 +60,54 @@ export async function publishFolder(publication: Publication): Promise<Manifest>
   const hashing = describe(staged.files, folder, local);
   hashing.catch(() => {}); // looked at below, maybe after a fault of the store
 
-  const parent = await head.current();
+  const parent = (await readHead(store)).head?.checkpoint ?? null;
+  const isSame = async (found: Manifest | undefined): Promise<boolean> =>
+    found !== undefined && areSameFiles(found.files, await hashing);
+
+  const newest = parent !== null && parseCheckpointId(parent)?.step === step ? await find(store, parent) : undefined;
+  if (newest && !damaged.has(newest.id) && (await isSame(newest))) {
+    staged.release();
+    return newest;
+  }
   for (let take = 1; ; take += 1) {
-    const id = formatCheckpointId({ step, epoch: run.epoch, take });
-    const manifest = async (): Promise<Manifest> => ({
-      format: 1,
-      runId: run.runId,
-      id,
-      step,
-      epoch: run.epoch,
-      parent: parent === id ? null : parent,
-      time: local?.time ?? new Date(publication.clock.now()).toISOString(),
-      files: await hashing,
-      metrics: local?.metrics ?? publication.metrics ?? {},
-      experiment: local?.experiment ?? run.experiment,
-      contentHash: run.contentHash,
-      folder: basename(folder),
-    });
-    const published =
-      (await findPublished(store, id)) ?? (await upload(store, id, staged.files, manifest, publication.transfer));
+    const id = formatCheckpointId({ step, epoch: tenure.epoch, take });
+    let published = await find(store, id);
     // The same step with another result: a damaged one was fallen back from, and what followed is not bit-exact.
-    if (!areSameFiles(published.files, await hashing)) continue;
-    if (parent !== id) await head.moveTo(id);
+    if (published && !(await isSame(published))) continue;
+    if (!published || damaged.has(id)) {
+      published = await upload(publication, id, staged.files, async () => ({
+        format: 1,
+        runId: run.runId,
+        id,
+        step,
+        epoch: tenure.epoch,
+        parent,
+        time: local?.time ?? new Date(publication.clock.now()).toISOString(),
+        files: await hashing,
+        metrics: local?.metrics ?? publication.metrics ?? {},
+        experiment: local?.experiment ?? run.experiment,
+        contentHash: run.contentHash,
+        folder: basename(folder),
+      }));
+      if (!(await isSame(published))) continue; // another writer of this epoch was faster
+    }
+    await moveHead(store, tenure, id);
     staged.release();
     return published;
   }
 }
 
-async function findPublished(store: ObjectStore, id: string): Promise<Manifest | undefined> {
+async function find(store: ObjectStore, id: string): Promise<Manifest | undefined> {
   const found = await store.get(manifestKey(id));
   return found && parseManifest(found.body.toString(), `${store.name}/${manifestKey(id)}`);
 }
 
 /** Data first, manifest last. Gives the manifest that is there in the end: ours, or that of a faster writer. */
 async function upload(
-  store: ObjectStore,
+  { store, tenure, transfer = {} }: Publication,
   id: string,
   files: readonly StagedFile[],
   makeManifest: () => Promise<Manifest>,
-  transfer: Transfer = {},
 ): Promise<Manifest> {
   const send = ({ path, file }: StagedFile) => store.upload(keyOf(id, path), file, transfer);
   const small = files.filter(({ bytes }) => bytes <= SMALL_BYTES);
@@ -111,12 +117,13 @@ async function upload(
   }
   const manifest = await makeManifest();
   transfer.signal?.throwIfAborted();
+  await tenure.assertHeld();
   await store.put(sumsKey(id), sumsText(manifest.files));
   const condition = (await store.hasConditions()) ? ({ ifNoneMatch: "*" } as const) : undefined;
   try {
     await store.put(manifestKey(id), manifestText(manifest), condition);
   } catch (error) {
-    const faster = error instanceof ConditionFailed ? await findPublished(store, id) : undefined;
+    const faster = error instanceof ConditionFailed ? await find(store, id) : undefined;
     if (!faster) throw error;
     return faster;
   }
