@@ -10,6 +10,7 @@ import { existsSync } from "node:fs";
 import { systemClock } from "../../common/clock.ts";
 import { answersAt, endOrphans, engineAddress, signalSiblings, watchEngine } from "../engine-process.ts";
 import { findProjectRoot, stateFolder } from "../project.ts";
+import { bucketHandlers } from "../storage/bucket-handlers.ts";
 import { guardHandlers } from "./guard-handlers.ts";
 import type { HandlerContext } from "./handler-context.ts";
 import { instanceHandlers } from "./instance-handlers.ts";
@@ -37,6 +38,7 @@ export function configure(): void {}
 
 export const guard = tracked(guardHandlers(context));
 export const instance = tracked(instanceHandlers(context));
+export const bucket = tracked(bucketHandlers(context));
 
 /** Wraps every handler so that a dying process knows what it must still bring to an end. */
 function tracked<T extends Record<string, (...args: never[]) => Promise<unknown>>>(handlers: T): T {
