@@ -225,7 +225,9 @@ function reasonOf(error: unknown): string {
   const status = statusOf(error);
   const code = storeCodeOf(error);
   const isTelling = message !== "" && message !== code && message !== "UnknownError";
-  const words = isTelling ? message : `it answered ${[status, code].filter(Boolean).join(" ")}`;
+  const words = isTelling
+    ? message
+    : `it answered ${[...new Set([String(status ?? ""), code])].filter(Boolean).join(" ")}`;
   return code && isTelling && code !== "Error" && status !== undefined
     ? `${words.replace(/\.$/, "")} (${code})`
     : words;

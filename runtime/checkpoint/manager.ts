@@ -16,7 +16,7 @@ import { acquireLease, describeWaiting, holderOf, lineage, readHead, readLease }
 import type { Tenure } from "../lease/types.ts";
 import { type OpenStore, openStore, type StoreAccess } from "../store/index.ts";
 import type { ObjectStore, Transfer } from "../store/types.ts";
-import { listCheckpoints, pruneCheckpoints, recoverReplaced, writeCheckpoint } from "./folders.ts";
+import { listCheckpoints, pruneCheckpoints, recoverReplaced, stepInName, writeCheckpoint } from "./folders.ts";
 import { hashFile } from "./hash.ts";
 import {
   DamagedCheckpoint,
@@ -32,6 +32,7 @@ import {
 import { publishFolder } from "./publish.ts";
 import { restoreNewest } from "./restore.ts";
 import { readSafetensors, type Tensors, writeSafetensors } from "./safetensors.ts";
+import { releaseOthers } from "./stage.ts";
 
 export interface CheckpointManagerOptions {
   localDir: string;
@@ -145,28 +146,26 @@ export class CheckpointManager {
 
   /**
    * Uploads the newest local checkpoint and makes it the newest in the store; gives its id there. Undefined when there
-   * is none, or when the agent of a rented machine does this anyway. Killed, the next call goes on.
-   * @throws UserError VL_STORE_*, VL_LEASE_HELD when a machine works on this run, VL_CHECKPOINT_BAD
+   * is none, when the store has a newer one, or when the agent of a rented machine does this anyway. Killed, the next
+   * call goes on.
+   * @throws UserError VL_STORE_*, VL_LEASE_HELD when a machine works on this run
    */
   async uploadLatest(transfer: Transfer = {}): Promise<string | undefined> {
     if (this.#isAgentInCharge()) return undefined;
-    const { localDir, experiment = null } = this.#options;
     const store = this.#requireStore();
-    const folder = listCheckpoints(localDir).at(-1);
-    if (folder === undefined) return undefined;
-    return this.#withTenure(store, async (tenure) => {
-      const manifest = await publishFolder({
-        store,
-        tenure,
-        clock: this.#clock,
-        folder,
-        outgoing: join(localDir, ".outgoing"),
-        run: { runId: this.#runId, experiment, contentHash: "" },
-        damaged: this.#damaged,
-        transfer,
-      });
-      this.#damaged.delete(manifest.id);
-      return manifest.id;
+    const folders = listCheckpoints(this.#options.localDir).reverse();
+    if (folders.length === 0) return undefined;
+    return this.#withTenure(store, async (tenure, head) => {
+      for (const folder of folders) {
+        if (this.#isNewer(head, folder)) return undefined;
+        try {
+          return await this.#publish(store, tenure, folder, transfer);
+        } catch (error) {
+          if (!(error instanceof DamagedCheckpoint)) throw error;
+          this.#log(`${error.what} The one before is taken.`);
+        }
+      }
+      return undefined;
     });
   }
 
@@ -237,6 +236,32 @@ export class CheckpointManager {
     this.#ownStore?.close();
   }
 
+  async #publish(store: ObjectStore, tenure: Tenure, folder: string, transfer: Transfer): Promise<string> {
+    const { localDir, experiment = null } = this.#options;
+    const outgoing = join(localDir, ".outgoing");
+    releaseOthers(outgoing, [basename(folder)]);
+    const manifest = await publishFolder({
+      store,
+      tenure,
+      clock: this.#clock,
+      folder,
+      outgoing,
+      run: { runId: this.#runId, experiment, contentHash: "" },
+      damaged: this.#damaged,
+      transfer,
+    });
+    this.#damaged.delete(manifest.id);
+    return manifest.id;
+  }
+
+  /** A folder that was left behind, on another laptop for instance, must not become the head again. */
+  #isNewer(head: string | null, folder: string): boolean {
+    const stored = head === null || this.#damaged.has(head) ? undefined : parseCheckpointId(head);
+    const isNewer = stored !== undefined && stored.step > (stepInName(folder) ?? stored.step);
+    if (isNewer) this.#log(`${folder} is not uploaded: the store has ${head}`);
+    return isNewer;
+  }
+
   async #downloadNewerThan(step: number | undefined): Promise<string | undefined> {
     if (step === undefined) return this.downloadLatest();
     try {
@@ -282,10 +307,11 @@ export class CheckpointManager {
    * A laptop is the only writer of its prefix, as long as no machine has ever worked there: epoch 0, no lease. Where
    * one has, its lease is taken for the time of the upload, or refused while it is held.
    */
-  async #withTenure<T>(store: ObjectStore, act: (tenure: Tenure) => Promise<T>): Promise<T> {
+  async #withTenure<T>(store: ObjectStore, act: (tenure: Tenure, head: string | null) => Promise<T>): Promise<T> {
     const [lease, { head }] = await Promise.all([readLease(store), readHead(store)]);
     if (!lease && (head === undefined || head.epoch === 0)) {
-      return act({ epoch: 0, holder: head?.holder ?? "laptop", assertHeld: async () => {} });
+      const tenure = { epoch: 0, holder: head?.holder ?? "laptop", assertHeld: async () => {} };
+      return act(tenure, head?.checkpoint ?? null);
     }
     const { hostname } = await import("node:os");
     const machine = { contractId: null, hostname: hostname(), pid: process.pid };
@@ -304,7 +330,7 @@ export class CheckpointManager {
       },
     });
     try {
-      return await act(held);
+      return await act(held, held.parent);
     } finally {
       await held.release();
     }

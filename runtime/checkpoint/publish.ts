@@ -15,6 +15,7 @@ import { hashFile } from "./hash.ts";
 import { keyOf, manifestKey, sumsKey } from "./keys.ts";
 import {
   areSameFiles,
+  DamagedCheckpoint,
   type Manifest,
   type ManifestFile,
   manifestText,
@@ -48,7 +49,7 @@ const SMALL_AT_A_TIME = 4;
 
 /**
  * Publishes a folder and moves the head to it. What is in the store already is not uploaded again.
- * @throws UserError VL_CHECKPOINT_BAD for a damaged folder, VL_LEASE_LOST, VL_STORE_*; then the files stay held, and
+ * @throws DamagedCheckpoint for the folder, UserError VL_LEASE_LOST, VL_STORE_*; then the files stay held, and
  * the next call goes on with what has arrived
  */
 export async function publishFolder(publication: Publication): Promise<Manifest> {
@@ -135,11 +136,10 @@ async function describe(files: readonly StagedFile[], folder: string, local: Man
   const found: ManifestFile[] = [];
   for (const { path, bytes, file } of files) found.push({ path, bytes, sha256: await hashFile(file) });
   if (local && !areSameFiles(local.files, found)) {
-    throw new UserError("VL_CHECKPOINT_BAD", {
-      what: `The checkpoint ${folder} is damaged and was not uploaded.`,
-      why: "its files are not those that its manifest lists.",
-      hint: "look at the disk; training goes on, and the next checkpoint is uploaded",
-    });
+    throw new DamagedCheckpoint(
+      `The checkpoint ${folder} is damaged and was not uploaded.`,
+      "its files are not those that its manifest lists",
+    );
   }
   return found;
 }

@@ -44,7 +44,10 @@ export interface ObjectStore {
   delete(keys: readonly string[]): Promise<void>;
   /** A file of any size, in parts and in parallel; goes on with the parts that an interrupted upload left. */
   upload(key: string, file: string, transfer?: Transfer): Promise<void>;
-  /** Into a file beside which nothing half-written is left; goes on where an interrupted download stopped. */
+  /**
+   * Into a file beside which nothing half-written is left; goes on where an interrupted download stopped.
+   * @throws UserError VL_CHECKPOINT_BAD when there is no such object, or one of another length
+   */
   download(key: string, file: string, bytes: number, transfer?: Transfer): Promise<void>;
 }
 

@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { type Clock, systemClock } from "../../common/clock.ts";
+import { UserError } from "../../common/errors.ts";
 import { type Condition, ConditionFailed, type ObjectStore, type StoredObject } from "../../runtime/store/types.ts";
 
 export interface StoreCall {
@@ -47,8 +48,10 @@ export interface MemoryStore extends ObjectStore {
   view(faults: StoreHooks): ObjectStore;
 }
 
-/** Loses its effect or reply; not an error that any code of ours could mistake for an answer. */
-export class StoreFault extends Error {}
+/** What the store says when nothing came back. */
+export function storeDown(): UserError {
+  return new UserError("VL_STORE_DOWN", { what: "The store does not answer." });
+}
 
 export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
   const clock = options.clock ?? systemClock;
@@ -83,10 +86,18 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
     const call = async <T>(what: StoreCall, effect: () => T | Promise<T>): Promise<T> => {
       failIfPlanned(what, "before");
       await hooks.before?.(what);
-      const result = await effect();
+      // A refusal is an answer like any other, and can be late or lost like any other.
+      const answer = await Promise.resolve()
+        .then(effect)
+        .then(
+          (value) => () => value,
+          (error) => () => {
+            throw error;
+          },
+        );
       failIfPlanned(what, "after");
       await hooks.after?.(what);
-      return result;
+      return answer();
     };
     return {
       name: "memory://store",
@@ -118,11 +129,14 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
           write(key, body);
           transfer?.onProgress?.(body.length);
         }),
-      download: (key, file, _bytes, transfer) =>
+      download: (key, file, bytes, transfer) =>
         call({ op: "download", key }, async () => {
           transfer?.signal?.throwIfAborted();
           const found = objects.get(key);
-          if (!found) throw new Error(`there is no ${key}`);
+          if (found?.body.length !== bytes) {
+            const why = found ? `it has ${found.body.length} bytes instead of ${bytes}.` : "there is no such object.";
+            throw new UserError("VL_CHECKPOINT_BAD", { what: `${key} is damaged.`, why });
+          }
           await writeFile(file, found.body);
           transfer?.onProgress?.(found.body.length);
         }),
@@ -133,7 +147,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
     ...through(options.faults ?? {}),
     objects,
     writes,
-    failNext({ op, key, when = "before", times = 1, error = new StoreFault(`planned fault (${when})`) }) {
+    failNext({ op, key, when = "before", times = 1, error = storeDown() }) {
       planned.push({ ...(op ? { op } : {}), ...(key ? { key } : {}), when, times, error });
     },
     json: (key) => {
