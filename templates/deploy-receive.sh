@@ -41,6 +41,8 @@ for from in "$IN/project" "$S/bulk"; do
   [ -d "$from" ] || continue
   cp -RlfP "$from/." . 2>/dev/null || cp -RpfP "$from/." . || exit 1
 done
+# A run that no longer has a store must not find the old one's keys.
+[ -f "$IN/state/store.json" ] || rm -f "$S/store.json"
 for path in "$IN"/state/* "$IN"/state/.[!.]*; do
   [ ! -f "$path" ] || mv -f "$path" "$S/" || exit 1
 done

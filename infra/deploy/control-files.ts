@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { UserError } from "../../common/errors.ts";
 import { renderTemplate } from "../templates.ts";
+import { canonicalJson } from "../vast/label.ts";
 import type { PushRequest, RunSpec } from "./request.ts";
 
 /** The Node that machines without one get; archives as published, checked by hash. */
@@ -44,6 +45,8 @@ export function controlFiles(
       mode: 0o644,
       text: request.run.maxHours === null ? "" : `${Math.ceil(request.run.maxHours * 3600)}\n`,
     },
+    // Apart from run.json: it moves, and no price is worth a restart.
+    { name: "price", mode: 0o644, text: `${request.pricePerHour}\n` },
     { name: "profile.sh", mode: 0o644, text: renderTemplate("profile.sh.hbs", { state }) },
     { name: "install_deps.sh", mode: 0o755, text: renderTemplate("install_deps.sh.hbs", deps) },
     { name: "start.sh", mode: 0o755, text: plain("start.sh") },
@@ -57,7 +60,22 @@ export function runFile(run: RunSpec, workspace: string, contentHash: string): R
     .update(JSON.stringify([contentHash, run.command, run.cwd, run.env, run.params, run.mode]))
     .digest("hex");
   const cwd = run.cwd === "." || run.cwd === "" ? `${workspace}/project` : `${workspace}/project/${run.cwd}`;
-  return { ...run, cwd, contentHash: run.command === null ? "" : job };
+  return { ...run, cwd, contentHash: run.command === null ? "" : job, ...runHashes(run, contentHash) };
+}
+
+/**
+ * What the run's record remembers, so that changed code and changed parameters are told apart. In a dev box a person
+ * changes both all day: there neither means anything.
+ */
+export function runHashes(
+  { command, params, mode, env }: Pick<RunSpec, "command" | "params" | "mode" | "env">,
+  contentHash: string,
+): { codeHash: string; paramsHash: string } {
+  if (command === null) return { codeHash: "", paramsHash: "" };
+  const paramsHash = createHash("sha256")
+    .update(canonicalJson([command, params, mode, env]))
+    .digest("hex");
+  return { codeHash: contentHash, paramsHash };
 }
 
 /** What shells on the machine see, so that a script run by hand finds what the training command finds. */
@@ -70,6 +88,9 @@ export function shellEnvironment(run: RunSpec, workspace: string): Record<string
     VASTLANE_CHECKPOINT_DIR: run.env.VASTLANE_CHECKPOINT_DIR ?? `${workspace}/persistent/checkpoints`,
     VASTLANE_LOG_DIR: `${workspace}/logs`,
     VASTLANE_PARAMS: JSON.stringify(run.params),
+    VASTLANE_CHECKPOINT_EVERY_STEPS: run.env.VASTLANE_CHECKPOINT_EVERY_STEPS ?? String(run.checkpoint.everySteps),
+    VASTLANE_CHECKPOINT_EVERY_SECONDS: run.env.VASTLANE_CHECKPOINT_EVERY_SECONDS ?? String(run.checkpoint.everySeconds),
+    VASTLANE_KEEP_LAST: run.env.VASTLANE_KEEP_LAST ?? String(run.checkpoint.keepLast),
     DEV_MODE: run.mode === "dev" ? "True" : "False",
   };
 }

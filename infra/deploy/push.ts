@@ -18,6 +18,9 @@ import { shellQuote } from "../shell-quote.ts";
 import { SshFailure } from "../ssh/failure.ts";
 import { readPin } from "../ssh/known-hosts.ts";
 import type { SshTarget } from "../ssh/target.ts";
+import { keysIn, resolveStore } from "../storage/access.ts";
+import type { StoreFile } from "../storage/run-access.ts";
+import { resolveMarket } from "../vast/market.ts";
 import { deliver, deployFailure, remoteScript, type StateFile } from "./archive.ts";
 import { sendBulk, splitBulk } from "./bulk.ts";
 import { type Connection, openConnection, RemoteError } from "./connection.ts";
@@ -33,6 +36,8 @@ export interface PushWorld {
   root: string;
   /** Values of the request's secrets; missing ones are left out, and that is said. */
   secrets: Record<string, string>;
+  /** How the machine reaches the run's store; absent: it has none. */
+  store?: StoreFile | undefined;
   log?: Log;
   signal?: AbortSignal;
 }
@@ -152,10 +157,11 @@ interface Known {
 
 async function sendAll(
   request: PushRequest,
-  { root, log = silent, secrets, signal }: PushWorld,
+  world: PushWorld,
   { project, remote, plan, connection }: Known,
 ): Promise<{ push: Omit<PushReport, "seconds">; agent: string }> {
-  const state = stateFiles(request, root, project, remote, secrets);
+  const { root, log = silent, signal } = world;
+  const state = stateFiles(request, world, project, remote);
   const bytes = plan.send.reduce((sum, file) => sum + file.size, 0);
   log(describePlan(project, plan, bytes));
   refuseWithoutSpace(bytes, remote);
@@ -179,15 +185,15 @@ async function sendAll(
 /** Our own files for the machine; `changesRun` when the agent must begin anew because of them. */
 function stateFiles(
   request: PushRequest,
-  root: string,
+  { root, secrets, store }: PushWorld,
   project: Content,
   remote: RemoteState,
-  secrets: Record<string, string>,
 ): { files: StateFile[]; changesRun: boolean } {
   const wanted = Object.fromEntries(Object.entries(secrets).filter(([name]) => request.secretNames.includes(name)));
   const files = controlFiles(request, remote.workspace, project.hash, wanted).map(
     ({ name, mode, text }): StateFile => ({ name, mode, bytes: Buffer.from(text) }),
   );
+  if (store) files.push({ name: "store.json", mode: 0o600, bytes: Buffer.from(storeText(store, remote)) });
   const bundle = readFileSync(localPath(request.bundles.agent, root));
   const isOther = (name: string, bytes: Uint8Array) =>
     remote.stateHashes.get(name) !== createHash("sha256").update(bytes).digest("hex");
@@ -199,8 +205,15 @@ function stateFiles(
   const changesRun =
     isNewAgent ||
     !isDeepStrictEqual(remote.run, run) ||
-    ["env", "secrets.env"].some((name) => isOther(name, bytesOf(name)));
+    ["env", "secrets.env"].some((name) => isOther(name, bytesOf(name))) ||
+    (store === undefined ? remote.stateHashes.has("store.json") : isOther("store.json", bytesOf("store.json")));
   return { files, changesRun };
+}
+
+/** An emulated machine has a network of its own, in which the emulator's store has another address. */
+function storeText(store: StoreFile, { emulatedStore }: RemoteState): string {
+  const endpoint = store.emulated && emulatedStore !== null ? emulatedStore : store.endpoint;
+  return `${JSON.stringify({ ...store, endpoint })}\n`;
 }
 
 /** The first few names; the rest as a number. */
@@ -234,10 +247,13 @@ async function main(): Promise<void> {
   setInterval(() => process.ppid !== parent && cancel(), 500).unref();
   const root = findProjectRoot(process.cwd());
   const request = parseRequest(process.env[REQUEST_VARIABLE] ?? "{}");
+  const log = progressLog();
+  const given = process.env[STDIN_VARIABLE] ? (JSON.parse(readFileSync(0, "utf8")) as Record<string, string>) : {};
   const report = await push(request, {
     root,
-    secrets: secretsOf(request, root),
-    log: progressLog(),
+    secrets: secretsOf(request, given, root),
+    store: await storeFileOf(request, given, root, log),
+    log,
     signal: controller.signal,
   });
   const { files, sent, removed, kept, putAside, restarted } = report;
@@ -256,12 +272,31 @@ function progressLog(): Log {
   };
 }
 
-/** From stdin (Pulumi's secret configuration), else the environment, else `.env`. */
-function secretsOf(request: PushRequest, root: string): Record<string, string> {
-  const given = process.env[STDIN_VARIABLE] ? (JSON.parse(readFileSync(0, "utf8")) as Record<string, string>) : {};
+/** Given by the program (Pulumi's secret configuration), else the environment, else `.env`. */
+function secretsOf(request: PushRequest, given: Record<string, string>, root: string): Record<string, string> {
   const env = environmentOf(root);
   const values = request.secretNames.map((name) => [name, given[name] ?? env[name]] as const);
   return Object.fromEntries(values.filter((pair): pair is [string, string] => pair[1] !== undefined));
+}
+
+async function storeFileOf(
+  request: PushRequest,
+  given: Record<string, string>,
+  root: string,
+  log: Log,
+): Promise<StoreFile | undefined> {
+  if (request.store === null) return undefined;
+  const store = resolveStore(request.store, root);
+  if (!store) return undefined;
+  const { runAccess } = await import("../storage/run-access.ts");
+  const { file, warning } = await runAccess(store, {
+    runId: request.run.runId,
+    market: () => resolveMarket(request.store?.market ?? "vast", root),
+    env: environmentOf(root),
+    given: keysIn(given, "VASTLANE_RUN_"),
+  });
+  if (warning) log(`warning: ${warning}`);
+  return file;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

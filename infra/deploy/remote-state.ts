@@ -11,6 +11,8 @@ export interface RemoteState {
   freeBytes: number | null;
   /** Version of its rsync, or null. */
   rsync: string | null;
+  /** Where an emulated machine reaches the emulator's store, or null. */
+  emulatedStore: string | null;
   /** Hex SHA-256 of files in `W/.vastlane`, by name. */
   stateHashes: Map<string, string>;
   /** Its `run.json`, or null. */
@@ -31,6 +33,7 @@ export function parseProbe(answer: string, nowSeconds: number): RemoteState {
     clockAhead: Number(facts.get("now") ?? nowSeconds) - nowSeconds,
     freeBytes: Number.isFinite(free) ? free * 1024 : null,
     rsync: facts.get("rsync") || null,
+    emulatedStore: facts.get("store") || null,
     stateHashes: new Map(
       (sections.get("probe") ?? []).flatMap((line): [string, string][] => {
         const match = /^state ([0-9a-f]{64}) [ *](.+)$/.exec(line);

@@ -4,7 +4,9 @@
  * a stack's state.
  */
 import { Bug } from "../../common/errors.ts";
+import type { StackConfig } from "../config.ts";
 import type { SshTarget } from "../ssh/target.ts";
+import type { StoreConfig } from "../storage/access.ts";
 
 /** What the agent is to run; becomes `run.json` on the machine. No price: it moves, and would be a new request. */
 export interface RunSpec {
@@ -23,7 +25,25 @@ export interface RunSpec {
   contractId: number;
   /** Hours since the machine's first start; null: no limit. */
   maxHours: number | null;
+  /** What the agent makes of a record of this run with other code or parameters. */
+  onCodeChange: OnChange;
+  onParamChange: OnChange;
+  /** Fresh starts of the run, this one included: another number restarts the agent, which then reads the record. */
+  generation: number;
+  checkpoint: {
+    everySteps: number;
+    everySeconds: number | "auto";
+    keepLast: number;
+    keepRemote: number | null;
+    keepEvery: number | null;
+    keepBest: number | null;
+  };
+  idleMinutes: number;
+  /** What the machine does with itself when the run is done or it is idle. */
+  onDone: "destroy" | "stop";
 }
+
+type OnChange = StackConfig["experiment"]["onCodeChange"];
 
 export interface PushRequest {
   target: SshTarget;
@@ -38,12 +58,19 @@ export interface PushRequest {
   setup: string | null;
   /** Names of secrets; their values are taken where the push runs. */
   secretNames: string[];
+  /** As configured; its keys are looked up where the push runs. Null: checkpoints stay on the machine's disk. */
+  store: StoreConfig | null;
+  /** USD per hour, for the agent's account of what was spent. */
+  pricePerHour: number;
 }
 
 /** The environment variable that carries the request to the push script. */
 export const REQUEST_VARIABLE = "VASTLANE_PUSH";
 
-/** Set when stdin carries a JSON object of secret values (those of Pulumi's secret configuration). */
+/**
+ * Set when stdin carries a JSON object of secret values: those of Pulumi's secret configuration, and the run's keys for
+ * the store where the program made them.
+ */
 export const STDIN_VARIABLE = "VASTLANE_PUSH_STDIN";
 
 /** @throws Bug when the text is not such a request: both sides are ours. */

@@ -39,7 +39,11 @@ export interface Store {
   keysFrom: string;
 }
 
-type StoreConfig = Pick<StackConfig, "market" | "checkpoint">;
+/** What of a stack's configuration says where its store is. */
+export interface StoreConfig {
+  market: StackConfig["market"];
+  checkpoint: Pick<StackConfig["checkpoint"], "store" | "s3_bucket" | "s3_prefix" | "endpoint" | "region">;
+}
 
 /**
  * The store of a stack, or undefined when it has none. Asks nothing of the network.

@@ -16,7 +16,6 @@ import { UserError } from "../../common/errors.ts";
 import { fileLog, type Log } from "../../common/log.ts";
 import { createS3, loadS3 } from "../../common/s3.ts";
 import { storeCodeOf, storeErrorOf } from "../../common/store-errors.ts";
-import type { StackConfig } from "../config.ts";
 import { environmentOf } from "../project.ts";
 import { type HandlerContext, operationLog } from "../vast/handler-context.ts";
 import type { MarketName } from "../vast/market.ts";
@@ -121,7 +120,7 @@ async function withBucket<T>(context: BucketContext, inputs: BucketInputs, act: 
 
 function storeOf({ root, env = environmentOf(root) }: BucketContext, inputs: BucketInputs): Store {
   const { market, bucket, endpoint, region } = inputs;
-  const checkpoint = { store: "s3", s3_bucket: bucket, s3_prefix: "", endpoint, region } as StackConfig["checkpoint"];
+  const checkpoint = { store: "s3" as const, s3_bucket: bucket, s3_prefix: "", endpoint, region };
   const store = resolveStore({ market, checkpoint }, root, env);
   if (!store) throw new Error("unreachable: the store is s3");
   return store;

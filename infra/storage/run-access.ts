@@ -36,7 +36,8 @@ export interface RunAccess {
 
 export interface RunAccessOptions {
   runId: string;
-  market: Pick<Market, "url" | "key">;
+  /** Asked only on the emulated market. */
+  market: () => Pick<Market, "url" | "key">;
   env: NodeJS.ProcessEnv;
   /** Of `store: aws`, from the program's secret outputs. */
   given?: StoreKeys | undefined;
@@ -104,7 +105,8 @@ function ownKeysWarning(store: Store, expires: Date | undefined): string {
 
 /** The emulator's keys for one prefix; the same ones each time they are asked for. */
 async function emulatedKeys(store: Store, prefix: string, options: RunAccessOptions): Promise<StoreKeys> {
-  const { market, fetch: request = fetch } = options;
+  const { fetch: request = fetch } = options;
+  const market = options.market();
   const down = (why: string) =>
     new UserError("VL_EMULATOR_DOWN", {
       what: "the emulator gives no keys for the run's store",

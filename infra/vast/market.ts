@@ -21,7 +21,7 @@ export interface Market {
 
 export const VAST_URL = "https://console.vast.ai";
 
-const emulatorFile = z.looseObject({ url: z.string(), apiKey: z.string(), s3: z.unknown() });
+const emulatorFile = z.looseObject({ url: z.string(), apiKey: z.string(), s3: z.unknown().optional() });
 
 /**
  * The market's address and key from the environment, `.env`, or the emulator's home. Not from Pulumi's configuration:

@@ -12,6 +12,7 @@ import { runSsh, waitForSsh } from "../../infra/ssh/shell.ts";
 import type { SshTarget } from "../../infra/ssh/target.ts";
 import { buildAgent, buildExperiment } from "../../runtime/agent/build.ts";
 import { freePort } from "./ports.ts";
+import { runSpec } from "./run-spec.ts";
 import { makeKey } from "./sshd.ts";
 
 export type RequestChanges = Partial<Omit<PushRequest, "run">> & { run?: Partial<RunSpec> };
@@ -86,20 +87,10 @@ export async function startDeployMachine(options: { plain?: boolean } = {}): Pro
       requirements: "requirements.txt",
       setup: null,
       secretNames: [],
+      store: null,
+      pricePerHour: 0.3,
       ...changes,
-      run: {
-        runId: "test/main",
-        command: null,
-        cwd: ".",
-        env: {},
-        params: {},
-        mode: "dev",
-        graceSeconds: 2,
-        maxCrashes: 3,
-        contractId: 31,
-        maxHours: null,
-        ...run,
-      },
+      run: runSpec(run),
     }),
     async push(changes, world = {}) {
       const log: string[] = [];

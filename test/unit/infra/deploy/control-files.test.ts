@@ -1,19 +1,17 @@
 import { expect, test } from "vitest";
-import { controlFiles, runFile } from "../../../../infra/deploy/control-files.ts";
+import { controlFiles, runFile, runHashes } from "../../../../infra/deploy/control-files.ts";
 import type { PushRequest, RunSpec } from "../../../../infra/deploy/request.ts";
+import { runSpec } from "../../../helpers/run-spec.ts";
 
-const run: RunSpec = {
+const run = runSpec({
   runId: "dev/main",
   command: ["python", "train.py"],
-  cwd: ".",
   env: { NOTE: "two words" },
   params: { lr: 0.1 },
   mode: "prod",
-  graceSeconds: 30,
-  maxCrashes: 5,
   contractId: 7,
   maxHours: 24,
-};
+});
 const request: PushRequest = {
   target: { contractId: 7, user: "root", addresses: [], hostKeys: null, identityFile: null },
   run,
@@ -22,6 +20,8 @@ const request: PushRequest = {
   requirements: "requirements.txt",
   setup: null,
   secretNames: ["HF_TOKEN"],
+  store: null,
+  pricePerHour: 0.312,
 };
 const file = (name: string, secrets = {}, changes: Partial<PushRequest> = {}) =>
   controlFiles({ ...request, ...changes }, "/workspace", "hash", secrets).find((each) => each.name === name);
@@ -37,6 +37,9 @@ VASTLANE_CONTRACT_ID=7
 VASTLANE_CHECKPOINT_DIR=/workspace/persistent/checkpoints
 VASTLANE_LOG_DIR=/workspace/logs
 VASTLANE_PARAMS={"lr":0.1}
+VASTLANE_CHECKPOINT_EVERY_STEPS=200
+VASTLANE_CHECKPOINT_EVERY_SECONDS=auto
+VASTLANE_KEEP_LAST=3
 DEV_MODE=False
 `,
   });
@@ -80,4 +83,41 @@ test("names from the configuration are quoted for the shell", () => {
   const text = file("install_deps.sh", {}, { requirements: "my reqs.txt", setup: "echo 'a'; $(b)" })?.text ?? "";
   expect(text).toContain("requirements='my reqs.txt'\n");
   expect(text).toContain("setup='echo '\\''a'\\''; $(b)'\n");
+});
+
+test("the price lies beside run.json, so that a new one is no other run", () => {
+  expect(file("price")?.text).toBe("0.312\n");
+  expect(file("run.json", {}, { pricePerHour: 9 })).toEqual(file("run.json"));
+});
+
+test("an interval in the run's own environment wins over the stack's", () => {
+  const own = runSpec({ env: { VASTLANE_CHECKPOINT_EVERY_STEPS: "7", VASTLANE_KEEP_LAST: "1" } });
+  const lines = file("env", {}, { run: own })?.text.split("\n") ?? [];
+  expect(lines.filter((line) => /^VASTLANE_(CHECKPOINT_EVERY_STEPS|KEEP_LAST)=/.test(line))).toEqual([
+    "VASTLANE_CHECKPOINT_EVERY_STEPS=7",
+    "VASTLANE_KEEP_LAST=1",
+  ]);
+});
+
+test.each<[string, Partial<RunSpec>, string, "code" | "params" | "neither"]>([
+  ["another file", {}, "other", "code"],
+  ["another command", { command: ["python", "eval.py"] }, "hash", "params"],
+  ["another parameter", { params: { lr: 0.2 } }, "hash", "params"],
+  ["another variable", { env: {} }, "hash", "params"],
+  ["another mode", { mode: "dev" }, "hash", "params"],
+  ["another limit", { maxHours: 1, generation: 3 }, "hash", "neither"],
+])("%s changes the hash of the %s", (_, changes, contentHash, which) => {
+  const before = runHashes(run, "hash");
+  const after = runHashes({ ...run, ...changes }, contentHash);
+  expect(after.codeHash !== before.codeHash).toBe(which === "code");
+  expect(after.paramsHash !== before.paramsHash).toBe(which === "params");
+});
+
+test("parameters in another order are the same parameters", () => {
+  const hashOf = (params: Record<string, unknown>) => runHashes({ ...run, params }, "hash").paramsHash;
+  expect(hashOf({ a: 1, b: { c: 2, d: 3 } })).toBe(hashOf({ b: { d: 3, c: 2 }, a: 1 }));
+});
+
+test("a dev box has no code and no parameters that could change", () => {
+  expect(runHashes({ ...run, command: null }, "x")).toEqual({ codeHash: "", paramsHash: "" });
 });

@@ -8,6 +8,7 @@ workspace /workspace
 now 1040
 free 2000
 rsync 3.2.7
+store http://10.0.0.1:9000
 state ${sum}  agent.mjs
 @run
 {"runId":"x"}
@@ -26,6 +27,7 @@ stat: garbage
 test("the probe's answer becomes facts, run, record and files; a greeting in front of it is passed over", () => {
   const state = parseProbe(answer, 1000);
   expect(state).toMatchObject({ workspace: "/workspace", clockAhead: 40, freeBytes: 2_048_000, rsync: "3.2.7" });
+  expect(state.emulatedStore).toBe("http://10.0.0.1:9000");
   expect(state.run).toEqual({ runId: "x" });
   expect(state.stateHashes.get("agent.mjs")).toBe(sum);
   expect(state.sent).toEqual([{ path: "a b.py", sha256: sum, size: 5, mode: 0o644, mtime: 900, isLink: false }]);
@@ -39,7 +41,7 @@ test("the probe's answer becomes facts, run, record and files; a greeting in fro
 
 test("what a fresh machine cannot tell is null or empty", () => {
   const state = parseProbe("@probe\nworkspace /w\nnow 5\nfree \n@run\n@manifest\n@files\n@end\n", 5);
-  expect(state).toMatchObject({ freeBytes: null, rsync: null, run: null, sent: [] });
+  expect(state).toMatchObject({ freeBytes: null, rsync: null, emulatedStore: null, run: null, sent: [] });
 });
 
 test("an answer that is not the probe's is refused", () => {

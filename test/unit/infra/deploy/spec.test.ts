@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { parseConfig } from "../../../../infra/config.ts";
 import { localPath, portablePath } from "../../../../infra/deploy/local-path.ts";
-import { deploySpec, requestFor } from "../../../../infra/deploy/spec.ts";
+import { deploySpec, ofGeneration, onDoneOf, requestFor } from "../../../../infra/deploy/spec.ts";
 
 let root: string;
 beforeEach(() => {
@@ -67,4 +67,34 @@ test.each([
 ])("the path %s is kept as %s and found again", (path, kept) => {
   expect(portablePath(path, "/p")).toBe(kept);
   expect(localPath(kept, "/p")).toBe(path.replace(/^~/, homedir()));
+});
+
+const STORE = { checkpoint: { store: "s3", s3_bucket: "my-bucket" } };
+
+test("another store is another deploy, and its keys are no part of the request", () => {
+  const other = spec(STORE);
+  expect(other.contentHash).not.toBe(spec().contentHash);
+  expect(other.request.store).toEqual({
+    market: "vast",
+    checkpoint: { store: "s3", s3_bucket: "my-bucket", s3_prefix: "checkpoints", endpoint: null, region: null },
+  });
+  expect(spec().request.store).toBeNull();
+});
+
+test("a run that begins anew is deployed again, once", () => {
+  const first = spec(STORE);
+  const anew = ofGeneration(first, 1);
+  expect(anew.contentHash).not.toBe(first.contentHash);
+  expect(anew.request.run.generation).toBe(1);
+  expect(ofGeneration(first, 1)).toEqual(anew);
+  expect(ofGeneration(first, 0)).toBe(first);
+});
+
+test.each<[string, Record<string, unknown>, "stop" | "destroy"]>([
+  ["a run with a store", STORE, "destroy"],
+  ["a run whose only copy is its disk", {}, "stop"],
+  ["a dev box", { ...STORE, experiment: { command: null } }, "stop"],
+  ["what the configuration says", { budget: { onDone: "destroy" } }, "destroy"],
+])("at its end the machine does what loses nothing: %s", (_, config, onDone) => {
+  expect(onDoneOf(parseConfig({ experiment: { command: ["x"] }, ...config }))).toBe(onDone);
 });
