@@ -1,6 +1,6 @@
 /** One writer per run: the lease, the head of the lineage that only its holder moves, and the run's record. */
 export { acquireLease, describeWaiting, type LeaseOptions, type Waiting } from "./acquire.ts";
-export { HEAD_KEY, moveHead, readHead } from "./head.ts";
+export { type FoundHead, HEAD_KEY, moveHead, readHead } from "./head.ts";
 export type { Held } from "./hold.ts";
 export { holderOf } from "./holder.ts";
 export { type FoundLease, LEASE_KEY, LEASE_TTL_SECONDS, readLease } from "./lease-record.ts";

@@ -12,7 +12,7 @@ import type { Head, LeaseRecord } from "./types.ts";
 
 export const CHECKPOINTS_PREFIX = "checkpoints/";
 
-/** Manifests that are younger than the head are looked into one by one; more than a few never are. */
+/** Manifests of the head's epoch that it does not know are looked into one by one; more than a few never count. */
 const MAX_PENDING = 8;
 const MAX_LINEAGE = 10_000;
 
@@ -85,7 +85,9 @@ export async function newestHead(
 ): Promise<Pick<Head, "checkpoint" | "ancestors">> {
   if (!head || isUndone(head, lease)) return { checkpoint: fallback(lease, present), ancestors: [] };
   const known = head.checkpoint === null ? [] : [head.checkpoint, ...head.ancestors];
-  const pending = await pendingOn(store, head, known, present);
+  let pending = await pendingOn(store, head, known, present);
+  // Written before the next fence only if there was none yet after it was seen.
+  if (pending.length > 0 && (await readHead(store)).head?.epoch !== head.epoch) pending = [];
   const [checkpoint = null, ...ancestors] = [...pending, ...known];
   return { checkpoint, ancestors };
 }
@@ -102,10 +104,8 @@ async function pendingOn(
   known: readonly string[],
   present: readonly StoredId[],
 ): Promise<string[]> {
-  const since = present.find(({ id }) => id === head.checkpoint)?.writtenMs ?? 0;
-  const candidates = present
-    .filter(({ id, epoch, writtenMs }) => epoch === head.epoch && writtenMs >= since && !known.includes(id))
-    .slice(-MAX_PENDING);
+  // Not by whether they are younger than the head: a store's clock can be set back.
+  const candidates = present.filter(({ id, epoch }) => epoch === head.epoch && !known.includes(id)).slice(-MAX_PENDING);
   const pending: string[] = [];
   for (const { id } of candidates) {
     const parent = await parentOf(store, id);
