@@ -87,8 +87,8 @@ export async function acquireLease(options: LeaseOptions): Promise<Held> {
 /** For people: who holds the run. */
 export function describeWaiting({ lease, ageSeconds }: Waiting): string {
   if (!lease) return `the run's lease is damaged; taken over once it is ${LEASE_TTL_SECONDS} s old`;
-  const since = `since ${lease.acquiredAt.slice(0, 19)}Z`;
-  return `${describeHolder(lease.holder)} holds the run ${since} and was last heard of ${Math.round(ageSeconds)} s ago`;
+  const since = lease.acquiredAt === "" ? "" : ` since ${lease.acquiredAt.slice(0, 19)}Z`;
+  return `${describeHolder(lease.holder)} holds the run${since} and was last heard of ${Math.round(ageSeconds)} s ago`;
 }
 
 function isFree({ record, isExpired }: FoundLease, holder: Holder): boolean {
