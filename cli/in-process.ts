@@ -22,6 +22,7 @@ export interface CreatedResource {
 
 const GUARD = "pulumi-nodejs:dynamic/vastlane:Guard";
 const INSTANCE = "pulumi-nodejs:dynamic/vastlane:Instance";
+const BUCKET = "pulumi-nodejs:dynamic/vastlane:Bucket";
 const COMMAND = "command:local:Command";
 
 /** Runs the program once; returns what it created, in that order, and its outputs. */
@@ -31,7 +32,7 @@ export async function runProgram(
 ): Promise<{ resources: CreatedResource[]; outputs: Record<string, unknown> }> {
   const root = findProjectRoot(process.cwd());
   const resources: CreatedResource[] = [];
-  const { guard, instance } = await import("../infra/vast/provider-entry.ts");
+  const { bucket, guard, instance } = await import("../infra/vast/provider-entry.ts");
   const create = async ({
     type,
     name,
@@ -39,6 +40,7 @@ export async function runProgram(
   }: pulumi.runtime.MockResourceArgs): Promise<{ id: string; state: Record<string, unknown> }> => {
     if (type === GUARD) return stateOf(await guard.create(inputs));
     if (type === INSTANCE) return stateOf(await instance.create(inputs));
+    if (type === BUCKET) return stateOf(await bucket.create(inputs));
     if (type === COMMAND) return { id: name, state: { ...inputs, stdout: runCommand(inputs) } };
     return { id: name, state: inputs };
   };

@@ -1,13 +1,16 @@
 /** The Pulumi program: reads the stack's configuration, calls the parts, exports outputs. Decides nothing. */
 import * as pulumi from "@pulumi/pulumi";
 import { Deploy } from "./deploy/index.ts";
-import { announceCost, prepareShipment, readProject } from "./program.ts";
+import { announceCost, planProjectRun, prepareShipment, readProject, withRunKeys } from "./program.ts";
+import { storeResources } from "./storage/resources.ts";
 import { StackGuard } from "./vast/guard.ts";
 import { VastInstance } from "./vast/instance.ts";
 
 const project = readProject();
 const { config, keys, stack } = project;
-const shipment = prepareShipment(project); // before any rent: what is wrong with the project must cost nothing
+// Before any rent: what is wrong with the project or the store must cost nothing.
+const prepared = prepareShipment(project);
+const run = await planProjectRun(project, prepared);
 
 const guard = new StackGuard("guard", {
   market: config.market,
@@ -15,10 +18,11 @@ const guard = new StackGuard("guard", {
   project: pulumi.getProject(),
   stack,
 });
-const machines = project.machineNames.map((name) => new VastInstance(name, { guard, config, keys }));
-for (const [i, machine] of machines.entries())
-  new Deploy(`${project.machineNames[i]}-deploy`, { machine, ...shipment });
-await announceCost(project, guard.scope);
+const store = await storeResources(config, stack, run.store);
+const shipment = withRunKeys(prepared, store, run);
+const machines = run.machineNames.map((name) => new VastInstance(name, { guard, config, keys, after: store.before }));
+for (const [i, machine] of machines.entries()) new Deploy(`${run.machineNames[i]}-deploy`, { machine, ...shipment });
+await announceCost(project, run, guard.scope);
 
 const [main] = machines;
 export const ssh = `ssh ${config.ssh.host.replace("{stack}", stack)}`;
@@ -27,4 +31,6 @@ export const pricePerHour = pulumi
   .apply((all) => all.reduce((a, b) => a + b, 0));
 export const contractId = main?.contractId;
 export const gpu = main?.gpuName;
-export const runId = shipment.spec.request.run.runId;
+export const runId = run.runId;
+export const runStatus = run.status;
+export const bucket = store.bucket;

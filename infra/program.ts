@@ -7,10 +7,19 @@ import { fileURLToPath } from "node:url";
 import * as pulumi from "@pulumi/pulumi";
 import { silent } from "../common/log.ts";
 import { machineNames, parseConfig, type StackConfig } from "./config.ts";
-import { type Bundles, type DeploySpec, deploySpec, findSecrets, secretsFingerprint } from "./deploy/index.ts";
+import {
+  type Bundles,
+  type DeploySpec,
+  deploySpec,
+  findSecrets,
+  ofGeneration,
+  secretsFingerprint,
+} from "./deploy/index.ts";
 import { environmentOf, findProjectRoot, stateFolder } from "./project.ts";
+import { planRun, type RunPlan } from "./run.ts";
 import { runIdOf } from "./run-id.ts";
 import { type KeyChoice, resolveKeys } from "./ssh/keys.ts";
+import type { StoreResources } from "./storage/resources.ts";
 import { createDeps } from "./vast/context.ts";
 import { readAccount, resolveMarket } from "./vast/market.ts";
 import { previewMachines } from "./vast/preview.ts";
@@ -74,11 +83,45 @@ export function prepareShipment({ root, stateDir, stack, config, keys }: Project
         inConfig.length === 0
           ? undefined
           : pulumi.all(Object.fromEntries(inConfig.map((name) => [name, secretConfig.requireSecret(name)]))),
-      secretsFingerprint: secretsFingerprint(here, `${pulumi.getProject()}/${stack}`),
+      secretsFingerprint: secretsFingerprint({ ...here, ...runKeysOf(root) }, `${pulumi.getProject()}/${stack}`),
     };
   } catch (error) {
     throw readable(error);
   }
+}
+
+/** Keys that a person made for machines: another one has to reach them, as another secret has. */
+function runKeysOf(root: string): Record<string, string> {
+  const entries = Object.entries(environmentOf(root)).filter(([name]) => name.startsWith("VASTLANE_RUN_"));
+  return Object.fromEntries(entries.filter((entry): entry is [string, string] => entry[1] !== undefined));
+}
+
+/** What the run's record says about renting, and which machines that leaves. */
+export interface ProjectRun extends RunPlan {
+  machineNames: string[];
+}
+
+/** @throws pulumi.RunError when the store is unusable, or the record says that the run must not go on. */
+export async function planProjectRun(project: Project, { spec }: Pick<Shipment, "spec">): Promise<ProjectRun> {
+  const { root, stack, config } = project;
+  try {
+    const run = await planRun({ root, stack, config, hashes: spec.hashes });
+    if (run.text !== undefined) pulumi.log.info(run.text);
+    return { ...run, machineNames: run.isClosed ? [] : project.machineNames };
+  } catch (error) {
+    throw readable(error);
+  }
+}
+
+/** The shipment with the keys that the program made for the store, and as the run's next fresh start if it is one. */
+export function withRunKeys(shipment: Shipment, { runKeys }: StoreResources, { generation }: RunPlan): Shipment {
+  const spec = ofGeneration(shipment.spec, generation);
+  const { configSecrets } = shipment;
+  if (!runKeys) return { ...shipment, spec };
+  const all = configSecrets
+    ? pulumi.all([configSecrets, runKeys]).apply(([secrets, keys]): Record<string, string> => ({ ...secrets, ...keys }))
+    : runKeys;
+  return { ...shipment, spec, configSecrets: pulumi.secret(all) };
 }
 
 /** A process of its own: the runtime is shipped, never imported. Reused while its sources are unchanged. */
@@ -91,13 +134,17 @@ function buildBundles(stateDir: string): Bundles {
  * In a preview, prints what each machine costs or would cost. It is a message, never an input: prices move, and a
  * price is no difference between what is and what should be.
  */
-export async function announceCost(project: Project, scope: pulumi.Output<string>): Promise<void> {
+export async function announceCost(
+  project: Project,
+  { machineNames: names }: ProjectRun,
+  scope: pulumi.Output<string>,
+): Promise<void> {
   if (!pulumi.runtime.isDryRun()) return;
   try {
     const market = resolveMarket(project.config.market, project.root);
     const deps = createDeps({ market, stateDir: project.stateDir, log: silent, signal: new AbortController().signal });
     await readAccount(market, deps.api);
-    for (const line of await previewMachines(deps, project.config, project.machineNames, await knownValue(scope))) {
+    for (const line of await previewMachines(deps, project.config, names, await knownValue(scope))) {
       pulumi.log.info(line);
     }
   } catch (error) {

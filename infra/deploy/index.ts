@@ -12,7 +12,7 @@ import { REQUEST_VARIABLE, STDIN_VARIABLE } from "./request.ts";
 import { type DeploySpec, requestFor } from "./spec.ts";
 
 export { findSecrets, type SecretSources, secretsFingerprint } from "./secrets.ts";
-export { type Bundles, type DeployOptions, type DeploySpec, deploySpec } from "./spec.ts";
+export { type Bundles, type DeployOptions, type DeploySpec, deploySpec, ofGeneration } from "./spec.ts";
 
 /** What a deploy needs of a machine; `VastInstance` has it. */
 export interface DeployedMachine {
@@ -27,7 +27,7 @@ export interface DeployedMachine {
 export interface DeployArgs {
   machine: DeployedMachine;
   spec: DeploySpec;
-  /** Values of secrets that only Pulumi's configuration has; must be a Pulumi secret. */
+  /** Values of secrets that only Pulumi has: of its configuration, or keys that the program made. A Pulumi secret. */
   configSecrets?: pulumi.Output<Record<string, string>> | undefined;
   /** `secretsFingerprint` of those that this computer's environment has. */
   secretsFingerprint?: string;

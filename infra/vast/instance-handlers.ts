@@ -46,6 +46,8 @@ export interface InstanceInputs extends AccountIdentity {
   host: HostNames;
   /** Path on this computer; differs from person to person, so it is never a diff. */
   identityFile: string | null;
+  /** Checkpoints go to a store; absent in the state of an older vastlane. */
+  hasStore?: boolean;
 }
 
 /** What the machine turned out to be. Facts that move (load, credit, state) are read from the market when needed. */
@@ -128,8 +130,11 @@ export function instanceHandlers(context: HandlerContext) {
     async update(id: string, olds: InstanceState, news: InstanceInputs) {
       const session = await open(news);
       const repair = () =>
-        reconcile(session.deps, { spec: specOf(news), rental: news.rental }, olds, (contract) =>
-          askToStop(contract, olds, GRACE_SECONDS, session.deps.log),
+        reconcile(
+          session.deps,
+          { spec: specOf(news), rental: news.rental, hasStore: news.hasStore === true },
+          olds,
+          (contract) => askToStop(contract, olds, GRACE_SECONDS, session.deps.log),
         );
       return { outs: await settled(context, id, news, session.deps.log, repair, olds) };
     },

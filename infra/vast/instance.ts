@@ -12,6 +12,8 @@ export interface VastInstanceArgs {
   guard: StackGuard;
   config: StackConfig;
   keys: KeyChoice;
+  /** What must be there before a machine is worth its rent: the checkpoint store. */
+  after?: pulumi.Resource[];
 }
 
 export class VastInstance extends pulumi.dynamic.Resource {
@@ -27,7 +29,8 @@ export class VastInstance extends pulumi.dynamic.Resource {
   /** Host keys pinned at the first contact, as `type base64`. */
   declare readonly hostKeys: pulumi.Output<string[]>;
 
-  constructor(name: string, { guard, config, keys }: VastInstanceArgs, options?: pulumi.CustomResourceOptions) {
+  constructor(name: string, args: VastInstanceArgs, options?: pulumi.CustomResourceOptions) {
+    const { guard, config, keys, after = [] } = args;
     const outputs = {
       schemaVersion: undefined,
       contractId: undefined,
@@ -59,12 +62,13 @@ export class VastInstance extends pulumi.dynamic.Resource {
       publicKey: keys.publicKey,
       host: { host: hostAlias(config, pulumi.getStack(), name), localForward: config.ssh.localForward },
       identityFile: keys.identityFile,
+      hasStore: config.checkpoint.store !== "none",
     };
     super(
       instanceProvider,
       name,
       { ...outputs, ...inputs },
-      { ...options, dependsOn: [guard] },
+      { ...options, dependsOn: [guard, ...after] },
       "vastlane",
       "Instance",
     );

@@ -36,8 +36,13 @@ export async function previewMachines(
       if (contract !== keep)
         lines.push(`${describe(name, contract)}; ENDS with all on its disk, as it is not what is asked for`);
     }
-    if (keep) lines.push(`${describe(name, keep)}${repairText(keep, config.rental)}`);
+    if (keep) lines.push(`${describe(name, keep)}${repairText(keep, config)}`);
     else missing.push(name);
+  }
+  for (const contract of ours) {
+    const name = parseLabel(contract.label)?.name ?? "?";
+    if (!names.includes(name))
+      lines.push(`${describe(name, contract)}; ENDS after a last checkpoint, as nothing asks for it`);
   }
   if (missing.length === 0) return lines;
   const plan = await findOffers(deps.api, request);
@@ -56,13 +61,17 @@ export async function previewMachines(
 }
 
 /** What `up` would do to a machine that is there but does not run. */
-function repairText(contract: Contract, rental: StackConfig["rental"]): string {
-  const repair = decideRepair(situationOf(contract), contract, rental);
+function repairText(contract: Contract, { rental, checkpoint }: StackConfig): string {
+  const hasStore = checkpoint.store !== "none";
+  const repair = decideRepair(situationOf(contract), contract, rental, hasStore);
   if (repair.act === "keep") return "";
-  if (repair.act === "hold") return `; left as it is (onOutbid: ${rental.onOutbid})`;
-  if (repair.act === "replace") return "; would be REPLACED, all on its disk is lost";
+  if (repair.act === "hold") return `; left as it is (${repair.why})`;
+  const lost = hasStore ? "what is not in the store is lost" : "all on its disk is lost";
+  if (repair.act === "replace") return `; would be REPLACED, ${lost}`;
   const bid = repair.act === "raise" ? ` with its bid raised to $${repair.bidPerHour.toFixed(3)}/h` : "";
-  return `; would be started${bid}, or, if its GPUs are taken, replaced with its disk lost`;
+  const taken =
+    rental.onOutbid === "wait" || (rental.onOutbid === "auto" && !hasStore) ? "left as it is" : `replaced, and ${lost}`;
+  return `; would be started${bid}, or, if its GPUs are taken, ${taken}`;
 }
 
 function describe(name: string, contract: Contract): string {

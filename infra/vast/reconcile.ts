@@ -24,6 +24,8 @@ import type { Contract, Offer } from "./wire.ts";
 export interface Wanted {
   spec: MachineSpec;
   rental: StackConfig["rental"];
+  /** Checkpoints go to a store; without one, what a machine has done is on its disk alone. */
+  hasStore: boolean;
 }
 
 export interface Recorded {
@@ -40,14 +42,15 @@ export type Repair =
   | { act: "keep" } // nothing, or wait until it runs
   | { act: "start" }
   | { act: "raise"; bidPerHour: number }
-  | { act: "hold" } // outbid and told to wait: leave it, its disk bills
+  | { act: "hold"; why: string } // outbid: leave it, its disk bills
   | { act: "replace"; why: string };
 
-/** What to do about a contract in a situation. `floor` is the lowest winning bid, where known. */
+/** What to do about a contract in a situation. `hasCopy`: what its disk holds is elsewhere as well, or nothing. */
 export function decideRepair(
   situation: Situation,
   contract: Contract | undefined,
   rental: StackConfig["rental"],
+  hasCopy: boolean,
 ): Repair {
   switch (situation) {
     case "running":
@@ -56,7 +59,7 @@ export function decideRepair(
     case "stopped":
       return { act: "start" };
     case "outbid":
-      return decideOutbid(contract, rental);
+      return decideOutbid(contract, rental, hasCopy);
     case "gone":
     case "failed":
     case "offline":
@@ -64,7 +67,7 @@ export function decideRepair(
   }
 }
 
-function decideOutbid(contract: Contract | undefined, rental: StackConfig["rental"]): Repair {
+function decideOutbid(contract: Contract | undefined, rental: StackConfig["rental"], hasCopy: boolean): Repair {
   const floor = contract?.minBidPerHour ?? Number.POSITIVE_INFINITY;
   const limit = rental.maxPricePerHour - (contract?.diskPricePerHour ?? 0);
   // A bid in figures was meant: it is not raised.
@@ -73,12 +76,21 @@ function decideOutbid(contract: Contract | undefined, rental: StackConfig["renta
   const raised = Math.min(Math.ceil(floor * 1.05 * 1000) / 1000, cap);
   const isAffordable = floor <= cap;
   const replace: Repair = { act: "replace", why: `outbid: the machine now costs $${floor.toFixed(3)}/h` };
+  const raise: Repair = { act: "raise", bidPerHour: raised };
+  const hold: Repair = { act: "hold", why: holdReason(rental, hasCopy) };
   return {
-    wait: { act: "hold" } as const,
-    raise: isAffordable ? ({ act: "raise", bidPerHour: raised } as const) : ({ act: "hold" } as const),
+    wait: hold,
+    raise: isAffordable ? raise : hold,
     replace,
-    auto: isAffordable ? ({ act: "raise", bidPerHour: raised } as const) : replace,
+    auto: isAffordable ? raise : hasCopy ? replace : hold,
   }[rental.onOutbid];
+}
+
+/** Without a store a machine that could still come back is never given up on our own account. */
+function holdReason({ onOutbid }: StackConfig["rental"], hasCopy: boolean): string {
+  return onOutbid === "auto" && !hasCopy
+    ? "onOutbid: auto, and without a checkpoint store its disk is the only copy"
+    : `onOutbid: ${onOutbid}`;
 }
 
 /** The bid that a running contract should have, or undefined when it is right: restored after a change by hand. */
@@ -104,14 +116,16 @@ export async function reconcile(
   beforeEnd: (contract: Contract) => Promise<void>,
 ): Promise<ReadyMachine> {
   const { spec, rental } = wanted;
+  // What was never ready has done nothing that could be lost.
+  const hasCopy = wanted.hasStore || recorded.hostKeys.length === 0;
   const contract = (await deps.contracts.fresh().catch((error) => Promise.reject(userErrorOf(error)))).find(
     ({ id }) => id === recorded.contractId,
   );
   if (contract) {
     const repair = isStillAskedFor(contract, spec, contract.id)
-      ? decideRepair(situationOf(contract), contract, rental)
+      ? decideRepair(situationOf(contract), contract, rental, hasCopy)
       : ({ act: "replace", why: "the configuration asks for another machine" } as const);
-    await apply(deps, wanted, contract, repair, recorded, beforeEnd);
+    await apply(deps, { ...wanted, hasCopy }, contract, repair, recorded, beforeEnd);
   }
   return obtain(deps, spec, existingOf(recorded));
 }
@@ -122,7 +136,7 @@ function existingOf({ contractId, observed, hostKeys }: Recorded): Existing | un
 
 async function apply(
   deps: Deps,
-  wanted: Wanted,
+  wanted: Wanted & { hasCopy: boolean },
   contract: Contract,
   repair: Repair,
   recorded: Recorded,
@@ -149,7 +163,7 @@ async function apply(
     const floor = contract.minBidPerHour?.toFixed(3) ?? "?";
     throw new NotReadyError(
       contract,
-      `outbid: it takes $${floor}/h now. As configured (onOutbid: ${rental.onOutbid}) nothing is done; its disk bills $${contract.diskPricePerHour.toFixed(4)}/h`,
+      `outbid: it takes $${floor}/h now. As configured (${repair.why}) nothing is done; its disk bills $${contract.diskPricePerHour.toFixed(4)}/h`,
     );
   }
   const bid = repair.act === "raise" ? repair.bidPerHour : wantedBid(contract, rental, recorded.bidPerHour);
@@ -162,9 +176,13 @@ async function apply(
 
 /**
  * A start can be queued when the GPUs are taken; a queued start could bill at any later time, so it is called off.
- * Unless configured to wait, the machine is given up: its stopped disk ends with it and another one is rented.
+ * Unless configured to wait, or its disk is the only copy, the machine is given up: its stopped disk ends with it and another one is rented.
  */
-async function start(deps: Deps, { spec, rental }: Wanted, contract: Contract): Promise<void> {
+async function start(
+  deps: Deps,
+  { spec, rental, hasCopy }: Wanted & { hasCopy: boolean },
+  contract: Contract,
+): Promise<void> {
   deps.log(`contract ${contract.id}: starting it`);
   try {
     await deps.api.setState(contract.id, "running");
@@ -174,10 +192,10 @@ async function start(deps: Deps, { spec, rental }: Wanted, contract: Contract): 
     const readable = userErrorOf(error);
     if (!(readable instanceof UserError && readable.code === "VL_NO_OFFER")) throw readable;
     await deps.api.setState(contract.id, "stopped");
-    if (rental.onOutbid === "wait") {
+    if (rental.onOutbid === "wait" || (rental.onOutbid === "auto" && !hasCopy)) {
       throw new NotReadyError(
         contract,
-        `its GPUs are rented by somebody else. As configured (onOutbid: wait) nothing is done; its disk bills $${contract.diskPricePerHour.toFixed(4)}/h`,
+        `its GPUs are rented by somebody else. As configured (${holdReason(rental, hasCopy)}) nothing is done; its disk bills $${contract.diskPricePerHour.toFixed(4)}/h`,
       );
     }
     await assertSomethingFits(deps, spec, contract);

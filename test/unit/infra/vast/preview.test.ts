@@ -46,7 +46,7 @@ test("a machine that is there is kept, with its price and what it does", async (
   market.offers = [];
   expect(await preview(["main", "node1"])).toEqual([
     "main: contract 5001, 1x RTX 4090, running, $0.230/h",
-    "node1: contract 5002, 1x RTX 4090, outbid (its disk bills), $0.230/h; would be REPLACED, all on its disk is lost",
+    "node1: contract 5002, 1x RTX 4090, outbid (its disk bills), $0.230/h; left as it is (onOutbid: auto, and without a checkpoint store its disk is the only copy)",
   ]);
 });
 
@@ -62,9 +62,8 @@ test.each([
   ]);
 });
 
-test("contracts of other scopes and names are nobody's here", async () => {
+test("contracts of other scopes are nobody's here", async () => {
   market.add({ label: label({ scope: "s2" }) });
-  market.add({ label: label({ name: "node1" }) });
   expect(await preview()).toEqual([expect.stringMatching(/^main: would rent/)]);
 });
 
@@ -80,17 +79,32 @@ test("an unreadable list is no empty one", async () => {
   await expect(preview()).rejects.toThrow("VL_MARKET_UNREADABLE");
 });
 
-test.each([
-  ["stopped", { minBidPerHour: 0.1 }, {}, "; would be started, or, if its GPUs are taken, replaced with its disk lost"],
+const STORE = { store: "s3", s3_bucket: "my-bucket" };
+const RAISE = "; would be started with its bid raised to $0.315/h, or, if its GPUs are taken, ";
+
+test.each<[string, object, object, object, string]>([
+  ["stopped", { minBidPerHour: 0.1 }, {}, {}, "; would be started, or, if its GPUs are taken, left as it is"],
+  ["outbid", { minBidPerHour: 0.3 }, {}, {}, `${RAISE}left as it is`],
+  ["outbid", { minBidPerHour: 0.3 }, {}, STORE, `${RAISE}replaced, and what is not in the store is lost`],
+  ["outbid", { minBidPerHour: 0.3 }, { onOutbid: "raise" }, {}, `${RAISE}replaced, and all on its disk is lost`],
+  ["outbid", { minBidPerHour: 0.3 }, { onOutbid: "wait" }, {}, "; left as it is (onOutbid: wait)"],
   [
     "outbid",
-    { minBidPerHour: 0.3 },
+    { minBidPerHour: 3 },
     {},
-    "; would be started with its bid raised to $0.315/h, or, if its GPUs are taken, replaced with its disk lost",
+    {},
+    "; left as it is (onOutbid: auto, and without a checkpoint store its disk is the only copy)",
   ],
-  ["outbid", { minBidPerHour: 0.3 }, { onOutbid: "wait" }, "; left as it is (onOutbid: wait)"],
-])("a machine that is %s: says what up would do to it", async (_situation, changes, rental, text) => {
+  ["outbid", { minBidPerHour: 3 }, {}, STORE, "; would be REPLACED, what is not in the store is lost"],
+])("a machine that is %s: says what up would do to it", async (_situation, changes, rental, checkpoint, text) => {
   market.add({ id: 5001, label: label(), intendedStatus: "stopped", ...changes });
-  const [line = ""] = await preview(["main"], "s1", parseConfig({ rental }));
+  const [line = ""] = await preview(["main"], "s1", parseConfig({ rental, checkpoint }));
   expect(line.slice(line.indexOf(";"))).toBe(text);
+});
+
+test("a machine that nothing asks for any more, as its run has ended, is told to end", async () => {
+  market.add({ id: 5001, label: label() });
+  expect(await preview([])).toEqual([
+    "main: contract 5001, 1x RTX 4090, running, $0.230/h; ENDS after a last checkpoint, as nothing asks for it",
+  ]);
 });

@@ -13,7 +13,8 @@ import { contractOf, rentalOf, requestOf } from "../../../helpers/vast-values.ts
 type Rental = Partial<StackConfig["rental"]>;
 
 const keep = { act: "keep" };
-const hold = { act: "hold" };
+const hold = { act: "hold", why: expect.stringMatching(/^onOutbid: (wait|raise)$/) };
+const ONLY_COPY = { act: "hold", why: "onOutbid: auto, and without a checkpoint store its disk is the only copy" };
 const raise = (bidPerHour: number) => ({ act: "raise", bidPerHour });
 const replace = (why: string) => ({ act: "replace", why });
 const TOO_DEAR = replace("outbid: the machine now costs $0.600/h");
@@ -27,7 +28,7 @@ describe("decideRepair", () => {
     ["failed", replace("failed")],
     ["offline", replace("host offline")],
   ])("%s", (situation, repair) => {
-    expect(decideRepair(situation, contractOf(), rentalOf())).toEqual(repair);
+    expect(decideRepair(situation, contractOf(), rentalOf(), true)).toEqual(repair);
   });
 
   // The disk costs $0.01/h, so a cap of 0.51 leaves 0.50 for the bid.
@@ -56,13 +57,26 @@ describe("decideRepair", () => {
     ],
   ])("outbid, %s", (_what, minBidPerHour, rental, repair) => {
     expect(
-      decideRepair("outbid", contractOf({ minBidPerHour }), rentalOf({ maxPricePerHour: 0.51, ...rental })),
+      decideRepair("outbid", contractOf({ minBidPerHour }), rentalOf({ maxPricePerHour: 0.51, ...rental }), true),
+    ).toEqual(repair);
+  });
+
+  test.each<[string, number, Rental, object]>([
+    ["affordable, auto", 0.3, { onOutbid: "auto" }, raise(0.315)],
+    ["too dear, auto", 0.6, { onOutbid: "auto" }, ONLY_COPY],
+    ["a bid in figures that is not raised, auto", 0.3, { onOutbid: "auto", bid: 0.25 }, ONLY_COPY],
+    ["too dear, wait", 0.6, { onOutbid: "wait" }, hold],
+    ["too dear, replace: said outright", 0.6, { onOutbid: "replace" }, TOO_DEAR],
+  ])("outbid with the only copy on its disk, %s", (_what, minBidPerHour, rental, repair) => {
+    expect(
+      decideRepair("outbid", contractOf({ minBidPerHour }), rentalOf({ maxPricePerHour: 0.51, ...rental }), false),
     ).toEqual(repair);
   });
 
   test("never raises over the cap, whatever the floor", () => {
     for (let floor = 0.01; floor < 1; floor += 0.007) {
-      const repair = decideRepair("outbid", contractOf({ minBidPerHour: floor }), rentalOf({ maxPricePerHour: 0.51 }));
+      const rental = rentalOf({ maxPricePerHour: 0.51 });
+      const repair = decideRepair("outbid", contractOf({ minBidPerHour: floor }), rental, true);
       if (repair.act === "raise") {
         expect(repair.bidPerHour).toBeLessThanOrEqual(0.5);
         expect(repair.bidPerHour).toBeGreaterThanOrEqual(floor);
@@ -122,9 +136,14 @@ describe("reconcile", () => {
     rental: Rental = {},
     recorded: Partial<Recorded> = {},
     changed: Partial<MachineSpec> = {},
+    hasStore = true,
   ) {
     const full = rentalOf(rental);
-    const wanted = { spec: { ...spec, request: { ...spec.request, rental: full }, ...changed }, rental: full };
+    const wanted = {
+      spec: { ...spec, request: { ...spec.request, rental: full }, ...changed },
+      rental: full,
+      hasStore,
+    };
     const state: Recorded = { contractId: id, bidPerHour: 0.22, observed: "running", hostKeys: ["key"], ...recorded };
     return reconcile(market.deps, wanted, state, async (contract) => void asked.push(contract.id));
   }
@@ -255,6 +274,21 @@ describe("reconcile", () => {
     );
     expect(market.journal).toEqual([`running ${id}`, `stopped ${id}`]);
     expect(ids()).toEqual([id]);
+  });
+
+  test.each<[string, Rental, Partial<Recorded>, boolean]>([
+    ["auto", {}, {}, true],
+    ["replace: said outright", { onOutbid: "replace" }, {}, false],
+    ["auto, on a machine that was never ready", {}, { hostKeys: [] }, false],
+  ])("GPUs taken, no store: the machine with the only copy is kept, %s", async (_what, rental, recorded, isKept) => {
+    const { id } = market.add({ label, ...STOPPED });
+    market.startFault = "busy";
+    const result = await run(id, rental, recorded, {}, false).catch((error: Error) => error);
+    expect(ids().includes(id)).toBe(isKept);
+    if (isKept)
+      expect((result as Error).message).toBe(
+        "its GPUs are rented by somebody else. As configured (onOutbid: auto, and without a checkpoint store its disk is the only copy) nothing is done; its disk bills $0.0100/h",
+      );
   });
 
   test("a start that the market refuses for another reason ends nothing", async () => {
