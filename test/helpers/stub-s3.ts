@@ -21,6 +21,8 @@ export interface StubS3 {
   objects: Map<string, Buffer>;
   /** Every request that came, in order. */
   requests: StubRequest[];
+  /** Keys on one page of a list. */
+  pageSize: number;
   /** Connections that were opened so far. */
   connections(): number;
   /** Does what it likes with a request; true: the stub has nothing more to do. */
@@ -66,6 +68,7 @@ export async function startStubS3(): Promise<StubS3> {
     bucket,
     objects,
     requests,
+    pageSize: 1000,
     connections: () => opened,
     intercept: undefined,
     close: () =>
@@ -130,12 +133,13 @@ export async function startStubS3(): Promise<StubS3> {
   function list(query: URLSearchParams, response: ServerResponse): void {
     const after = query.get("continuation-token") ?? "";
     const keys = [...objects.keys()].filter((key) => key.startsWith(query.get("prefix") ?? "") && key > after).sort();
-    const page = keys.slice(0, 2);
+    const isCut = keys.length > stub.pageSize;
+    const page = keys.slice(0, stub.pageSize);
     const contents = page.map(
       (key) => `<Contents><Key>${key}</Key><Size>${objects.get(key)?.length}</Size></Contents>`,
     );
-    const next = keys.length > 2 ? `<NextContinuationToken>${page.at(-1)}</NextContinuationToken>` : "";
-    const cut = `<IsTruncated>${keys.length > 2}</IsTruncated>`;
+    const next = isCut ? `<NextContinuationToken>${page.at(-1)}</NextContinuationToken>` : "";
+    const cut = `<IsTruncated>${isCut}</IsTruncated>`;
     xml(response, 200, `<ListBucketResult>${cut}${next}${contents.join("")}</ListBucketResult>`);
   }
 }

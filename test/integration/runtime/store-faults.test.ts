@@ -60,6 +60,7 @@ describe("small objects", () => {
   });
 
   test("are listed over all pages, and deleted", async () => {
+    stub.pageSize = 2;
     const store = open();
     for (const key of ["a/1", "a/2", "a/3", "b/1"]) await store.put(key, key);
     stub.objects.set("dev/running/1", Buffer.from(""));
