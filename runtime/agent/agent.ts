@@ -3,26 +3,43 @@
  * supervise.ts, and does what it says. It takes no decision of its own but how the command has ended.
  */
 import { statSync } from "node:fs";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "../../common/clock.ts";
+import { messageOf } from "../../common/errors.ts";
 import { readFileIfThere } from "../../common/files.ts";
 import type { Log } from "../../common/log.ts";
-import { newestCheckpoint } from "../checkpoint/index.ts";
+import { listCheckpoints, newestCheckpoint } from "../checkpoint/index.ts";
+import { holderOf } from "../lease/index.ts";
+import type { LeaseHeartbeat } from "../lease/types.ts";
 import { afterCrash } from "./backoff.ts";
 import { type CommandEnd, endGroup, type RunningCommand, startCommand } from "./command.ts";
 import { commandEnv, parseContainerEnv, SUPERVISED_BY } from "./command-env.ts";
+import { type Cause, decideEnding, endMachine, selfAccess } from "./ending.ts";
 import { unixSeconds } from "./heartbeat.ts";
+import { type Claim, type Keeper, openKeeper } from "./keeper/index.ts";
+import { saveOutput } from "./keeper/output.ts";
+import { readPrice, spentHere } from "./keeper/spend.ts";
 import { openOutputPipe } from "./output-pipe.ts";
+import { createPace } from "./pace.ts";
 import { markedGroups } from "./process-table.ts";
 import { watchProgress } from "./progress.ts";
 import { continueRecord, deadlineOf, readRecord } from "./record.ts";
 import { createReporter } from "./reporter.ts";
 import { openRotatingFile } from "./rotating-file.ts";
 import { parseEnvFile, readRun } from "./run-file.ts";
+import { openRunStore } from "./run-store.ts";
 import { type Action, type Event, SHOWN, type State, step } from "./supervise.ts";
 import type { Workspace } from "./workspace.ts";
 
 const OUTPUT_LIMITS = { maxBytes: 16 << 20, keep: 3 };
+/** Of a stop's grace, so much at most is kept for the last upload. */
+const UPLOAD_SHARE_MS = 10_000;
+/** What start.sh waits beyond the grace, less a little. */
+const LEAVE_EXTRA_MS = 5_000;
+const LEAVE_MIN_MS = 3_000;
+/** Whoever follows the output still reads its end. */
+const LINGER_MS = 5_000;
 
 export interface AgentOptions {
   workspace: Workspace;
@@ -46,44 +63,60 @@ export interface Agent {
 export function startAgent({ workspace, clock, log, ...options }: AgentOptions): Agent {
   const { files } = workspace;
   const startedAt = unixSeconds(clock.now());
-  const { run, problem } = readRun(files.run, join(workspace.root, "project"));
+  const container = parseContainerEnv(options.containerEnviron);
+  const read = readRun(files.run, join(workspace.root, "project"));
+  const { run } = read;
+  let problem = read.problem;
   const present = { seconds: startedAt, metricsBytes: sizeOf(files.metrics), retryFailed: options.retryFailed };
   let record = run && continueRecord(readRecord(files.record), run, present);
-  const deadline = run && record && deadlineOf(run, bornAt(files.born) ?? record.firstStartedAt);
+  const born = bornAt(files.born) ?? record?.firstStartedAt ?? startedAt;
+  const deadline = run && deadlineOf(run, born);
   const checkpointDir = run?.env.VASTLANE_CHECKPOINT_DIR ?? workspace.checkpoints;
   const graceMs = (run?.graceSeconds ?? 30) * 1000;
   const mark = `${SUPERVISED_BY}=${workspace.root}`;
 
-  const progress = watchProgress(files.metrics, record?.metricsFrom ?? 0, checkpointDir);
+  let progress = watchProgress(files.metrics, record?.metricsFrom ?? 0, checkpointDir);
+  const pace = createPace();
   const output = openRotatingFile(files.output, OUTPUT_LIMITS);
   const pipe = openOutputPipe(files.outputPipe, (chunk) => output.write(chunk));
   const reporter = createReporter(files);
 
   let state: State = "starting";
   let command: RunningCommand | undefined;
+  let resumeFrom: string | undefined;
   let starts = 0;
   let crashes = 0;
   let waitMs = 0;
   let exitCode = record?.exitCode ?? null;
-  let warning = problem ?? null;
+  let warning: string | null = problem ?? null;
+  let leaveBy = 0;
   let timer = new AbortController();
+  /** Of what goes on beside the states: claiming, finishing, ending the machine. */
+  let work = new AbortController();
   const life = new AbortController();
+  const keeper = openKeeperIfShared();
 
   const act: Record<Action, () => void> = {
     "end-leftovers": () => void endLeftovers(),
     decide: () => dispatch(decide()),
+    claim: () => void claim(),
     spawn,
     wait: () => after(waitMs, "wait-over"),
+    finish: () => void finish(),
     remember: () => {
       if (!record) return;
       record = { ...record, outcome: state === "done" ? "done" : "failed", exitCode };
       reporter.record(record);
     },
+    "end-machine": () => void endThisMachine(),
     terminate: () => {
+      const askedMs = stopGraceMs(files.stopGrace) ?? graceMs;
       command?.terminate();
-      after(stopGraceMs(files.stopGrace) ?? graceMs, "grace-over");
+      // A share of the grace is for the last upload.
+      after(keeper ? Math.max(askedMs / 2, askedMs - UPLOAD_SHARE_MS) : askedMs, "grace-over");
     },
     kill: () => command?.kill(),
+    leave: () => void leave(),
     quit: () => void quit(),
   };
 
@@ -91,7 +124,13 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
   if (record) reporter.record(record);
   dispatch(markedGroups(mark).length > 0 ? "leftovers" : decide());
   const ended = live();
-  return { terminate: () => dispatch("terminate"), ended };
+  return {
+    terminate() {
+      leaveBy = clock.now() + (stopGraceMs(files.stopGrace) ?? graceMs) + LEAVE_EXTRA_MS;
+      dispatch("terminate");
+    },
+    ended,
+  };
 
   async function live(): Promise<void> {
     while (!life.signal.aborted) {
@@ -117,17 +156,86 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
 
   function decide(): Event {
     if (problem) return "was-failed";
+    if (run && keeper) return "shared";
     if (!run?.command) return "no-command";
     if (record?.outcome === "done") return "was-done";
     if (record?.outcome === "failed") return "was-failed";
+    resumeFrom = newestCheckpoint(checkpointDir);
     return isTimeOver() ? "time-over" : "ready";
+  }
+
+  function openKeeperIfShared(): Keeper | undefined {
+    if (!run || problem) return undefined;
+    try {
+      const store = openRunStore(files.store, { ...options.env, ...container });
+      if (!store) return undefined;
+      const opened = openKeeper({
+        store,
+        run,
+        holder: holderOf(files.agentId, { contractId: run.contractId, hostname: hostname(), pid: process.pid }),
+        checkpointDir,
+        outgoing: files.outgoing,
+        memoryFile: files.memory,
+        clock,
+        log,
+        say,
+        heartbeat: leaseHeartbeat,
+        spentHere: () => spentHere(readPrice(files.price), born, unixSeconds(clock.now())),
+        metrics: () => progress.look().metric?.values ?? {},
+        saveWorkspace: (held) => saveOutput(store, held.epoch, files.output),
+        ...leaseTimes(options.env),
+      });
+      opened.onLost((loss) => {
+        warning = loss.message;
+        say(loss.message);
+        dispatch("lease-lost");
+      });
+      return opened;
+    } catch (error) {
+      warning = messageOf(error);
+      problem = warning;
+      return undefined;
+    }
+  }
+
+  async function claim(): Promise<void> {
+    const { signal } = work;
+    let event: Event;
+    try {
+      event = afterClaim(await (keeper as Keeper).claim(signal));
+    } catch (error) {
+      if (signal.aborted || isLost()) return;
+      log(`internal: ${(error as Error).stack}`);
+      warning = messageOf(error);
+      event = "was-failed";
+    }
+    if (!signal.aborted && !isLost()) dispatch(event);
+  }
+
+  function afterClaim(claimed: Claim): Event {
+    if (claimed.act !== "go") {
+      warning = claimed.why;
+      say(claimed.why);
+      return claimed.act === "closed" && claimed.status === "done" ? "was-done" : "was-failed";
+    }
+    resumeFrom = claimed.resumeFrom;
+    if (claimed.isFresh && record) {
+      record = { ...record, metricsFrom: sizeOf(files.metrics) };
+      reporter.record(record);
+      progress = watchProgress(files.metrics, record.metricsFrom, checkpointDir);
+    }
+    if (isTimeOver()) return "time-over";
+    return run?.command ? "ready" : "no-command";
+  }
+
+  function isLost(): boolean {
+    return state === "lost";
   }
 
   function spawn(): void {
     if (!run?.command) return;
     const secrets = parseEnvFile(readFileIfThere(files.secrets) ?? "");
-    const container = parseContainerEnv(options.containerEnviron);
-    const resumeFrom = newestCheckpoint(checkpointDir);
+    if (starts > 0) resumeFrom = newestCheckpoint(checkpointDir);
     const env = commandEnv({ workspace, run, secrets, agent: options.env, container, resumeFrom });
     const outputFd = pipe.openForCommand();
     command = startCommand({ argv: run.command, cwd: run.cwd, env, outputFd, leftoverGraceMs: graceMs, clock });
@@ -142,9 +250,12 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
 
   async function onCommandEnd(end: CommandEnd): Promise<void> {
     command = undefined;
+    if (isLost()) return;
     exitCode = end.exitCode;
     timer.abort();
     const event = judge(end);
+    // What was said last belongs to what is saved.
+    if (event !== "crash") await pipe.drained(1000);
     take(event);
     // Readers of the heartbeat take its state to mean that the last line of output is there.
     await pipe.drained(1000);
@@ -174,6 +285,45 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
     dispatch("leftovers-gone");
   }
 
+  /** Brings what the command left to safety. Without a store there is nowhere to bring it. */
+  async function finish(): Promise<void> {
+    if (!keeper) return take("finished");
+    work.abort(); // a claim that is still under way
+    work = new AbortController();
+    const { signal } = work;
+    const facts = { step: progress.look().metric?.step ?? null, reason: state === "finishing" ? null : warning };
+    if (await keeper.finish(causeOf(state), facts, signal)) dispatch("finished");
+  }
+
+  /** Within what is left of the grace that the stop has given. */
+  async function leave(): Promise<void> {
+    work.abort();
+    timer.abort();
+    if (!keeper) return take("left");
+    const leftMs = Math.max(LEAVE_MIN_MS, leaveBy - clock.now());
+    await keeper.leave(AbortSignal.timeout(leftMs));
+    if (!isLost()) dispatch("left");
+  }
+
+  async function endThisMachine(): Promise<void> {
+    const self = selfAccess({ ...options.env, ...container });
+    const ending = decideEnding({
+      cause: causeOf(state),
+      hasStore: keeper !== undefined,
+      isSaved: keeper?.saved().isSaved || listCheckpoints(checkpointDir).length === 0,
+      wanted: run?.onDone ?? "stop",
+    });
+    if (ending === "stay" || !self) return;
+    const { signal } = work;
+    const doing = ending === "destroy" ? "destroys" : "stops";
+    say(`${state}: this machine ${doing} itself in ${LINGER_MS / 1000} s`);
+    await clock.sleep(LINGER_MS, signal).catch(() => {});
+    if (signal.aborted) return;
+    await keeper?.leave(AbortSignal.timeout(LEAVE_MIN_MS));
+    log(`this machine ${doing} itself: ${state}`);
+    await endMachine(ending, self, { clock, log, signal });
+  }
+
   function after(ms: number, event: Event): void {
     timer.abort();
     timer = new AbortController();
@@ -189,9 +339,18 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
     return isOver;
   }
 
+  /** To the command's output, where people look. */
+  function say(line: string): void {
+    log(line);
+    output.write(`[vastlane] ${line}\n`);
+  }
+
   function beat(): void {
     const seen = progress.look();
     const time = unixSeconds(clock.now());
+    pace.note(seen.metric?.step ?? null, time);
+    const saved = keeper?.saved();
+    reporter.resume(seen.checkpoint && join(checkpointDir, seen.checkpoint));
     reporter.heartbeat(
       {
         time,
@@ -206,20 +365,68 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
         runId: run?.runId ?? null,
         contentHash: run?.contentHash ?? null,
         checkpoint: seen.checkpoint ?? null,
-        warning,
+        stored: saved?.checkpoint ?? null,
+        epoch: keeper?.epoch() ?? null,
+        warning: warningOf(saved?.problem),
       },
       output.lostBytes(),
     );
   }
 
+  function leaseHeartbeat(): LeaseHeartbeat {
+    const seen = progress.look();
+    const saved = keeper?.saved();
+    return {
+      time: new Date(clock.now()).toISOString(),
+      state: SHOWN[state],
+      step: seen.metric?.step ?? null,
+      loss: seen.metric?.loss ?? null,
+      stepsPerSecond: pace.stepsPerSecond(),
+      checkpoint: saved?.checkpoint ?? null,
+      uploadedStep: saved?.step ?? null,
+      costUsd: keeper?.spentUsd() ?? 0,
+      pricePerHour: readPrice(files.price),
+      restarts: Math.max(0, starts - 1),
+      exitCode,
+      warning: warningOf(saved?.problem),
+      idleSeconds: null,
+      gpuUtil: null,
+    };
+  }
+
+  function warningOf(problemOfStore: string | null | undefined): string | null {
+    return [warning, problemOfStore].filter((text) => text).join("; ") || null;
+  }
+
   async function quit(): Promise<void> {
     timer.abort();
-    await pipe.drained(1000);
+    work.abort();
+    await pipe.drained(isLost() ? 100 : 1000);
     beat();
     pipe.close();
     output.close();
     life.abort();
   }
+}
+
+/** The states in which something comes to an end, and why. */
+const CAUSES: Partial<Record<State, Cause>> = {
+  finishing: "done",
+  done: "done",
+  "giving-up": "failed",
+  failed: "failed",
+  closing: "over-budget",
+  expired: "over-budget",
+};
+
+function causeOf(state: State): Cause {
+  return CAUSES[state] ?? "idle";
+}
+
+/** For tests, which would else wait for seconds. */
+function leaseTimes(env: NodeJS.ProcessEnv): { ttlSeconds?: number; renewMs?: number; pollMs?: number } {
+  const ttlSeconds = Number(env.VASTLANE_LEASE_TTL_SECONDS);
+  return ttlSeconds > 0 ? { ttlSeconds, renewMs: ttlSeconds * 333, pollMs: ttlSeconds * 133 } : {};
 }
 
 function sizeOf(path: string): number {

@@ -40,6 +40,9 @@ export function commandEnv(sources: EnvSources): Record<string, string> {
     VASTLANE_RESUME_FROM: sources.resumeFrom ?? "",
     VASTLANE_LOG_DIR: workspace.logs,
     VASTLANE_PARAMS: JSON.stringify(run.params),
+    VASTLANE_CHECKPOINT_EVERY_STEPS: run.env.VASTLANE_CHECKPOINT_EVERY_STEPS ?? String(run.checkpoint.everySteps),
+    VASTLANE_CHECKPOINT_EVERY_SECONDS: run.env.VASTLANE_CHECKPOINT_EVERY_SECONDS ?? String(run.checkpoint.everySeconds),
+    VASTLANE_KEEP_LAST: run.env.VASTLANE_KEEP_LAST ?? String(run.checkpoint.keepLast),
     DEV_MODE: run.mode === "dev" ? "True" : "False",
     [SUPERVISED_BY]: workspace.root,
   };

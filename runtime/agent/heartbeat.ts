@@ -21,6 +21,9 @@ export interface Heartbeat {
   contentHash: string | null;
   /** Name of the newest checkpoint's folder. */
   checkpoint: string | null;
+  /** Id of the newest checkpoint in the store, and the lease's epoch; null without a store. */
+  stored: string | null;
+  epoch: number | null;
   /** What a person should know: disk full, a crash, the time limit. Null when all is well. */
   warning: string | null;
 }

@@ -40,6 +40,7 @@ async function main(): Promise<void> {
   await agent.ended;
   lock.close();
   log("ended");
+  process.exit(0); // connections to the store may still be open
 }
 
 /** To agent.log, which is this process's stdout; a full disk must not throw. */

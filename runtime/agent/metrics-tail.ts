@@ -9,6 +9,8 @@ const MAX_BEHIND = 1 << 20;
 export interface Metric {
   step: number;
   loss: number | null;
+  /** All numbers of the line. */
+  values: Record<string, number>;
 }
 
 export interface MetricsTail {
@@ -71,10 +73,11 @@ export function parseMetric(line: string): Metric | undefined {
   } catch {
     const step = /"step"\s*:\s*(\d+)/.exec(line)?.[1];
     const isWhole = line.trimStart().startsWith("{") && line.trimEnd().endsWith("}");
-    return step !== undefined && isWhole ? { step: Number(step), loss: null } : undefined;
+    return step !== undefined && isWhole ? { step: Number(step), loss: null, values: {} } : undefined;
   }
   if (typeof fields !== "object" || fields === null) return undefined;
   const { step, loss } = fields as { step?: unknown; loss?: unknown };
   if (typeof step !== "number" || !Number.isFinite(step)) return undefined;
-  return { step, loss: typeof loss === "number" ? loss : null };
+  const numbers = Object.entries(fields).filter(([, value]) => typeof value === "number" && Number.isFinite(value));
+  return { step, loss: typeof loss === "number" ? loss : null, values: Object.fromEntries(numbers) };
 }

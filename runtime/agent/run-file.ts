@@ -1,5 +1,6 @@
 /** Reads what deploy wrote: run.json (what to run) and secrets.env (K=V lines). */
 import { readFileIfThere } from "../../common/files.ts";
+import type { OnChange } from "../../common/run-record.ts";
 
 export interface Run {
   runId: string;
@@ -17,6 +18,26 @@ export interface Run {
   maxCrashes: number;
   /** Hours since the machine's first start after which the command is stopped; null: no limit. */
   maxHours: number | null;
+  /** For the run record: what it compares, and what a change means. */
+  codeHash: string;
+  paramsHash: string;
+  onCodeChange: OnChange;
+  onParamChange: OnChange;
+  checkpoint: {
+    everySteps: number;
+    everySeconds: number | "auto";
+    /** Local ones. */
+    keepLast: number;
+    keepRemote: number | null;
+    keepEvery: number | null;
+    keepBest: number | null;
+  };
+  /** Minutes without activity after which a machine is not needed. */
+  idleMinutes: number;
+  /** What the machine does with itself when it is not needed any more. */
+  onDone: "destroy" | "stop";
+  /** The market's number of this machine; null without a market. */
+  contractId: number | null;
 }
 
 /** The run, nothing (no file yet: an idle machine), or what is wrong with the file, for people. */
@@ -40,7 +61,7 @@ export function parseRun(json: unknown, fallbackCwd: string): Run {
   }
   return {
     runId: typeof fields.runId === "string" && fields.runId ? fields.runId : fail("runId must be a text"),
-    contentHash: typeof fields.contentHash === "string" ? fields.contentHash : "",
+    contentHash: textOf(fields.contentHash),
     command,
     cwd: typeof fields.cwd === "string" ? fields.cwd : fallbackCwd,
     env: textsOf(fields.env),
@@ -48,7 +69,15 @@ export function parseRun(json: unknown, fallbackCwd: string): Run {
     mode: fields.mode === "prod" ? "prod" : "dev",
     graceSeconds: numberOf(fields.graceSeconds, 30),
     maxCrashes: numberOf(fields.maxCrashes, 5),
-    maxHours: typeof fields.maxHours === "number" ? fields.maxHours : null,
+    maxHours: orNull(fields.maxHours),
+    codeHash: textOf(fields.codeHash),
+    paramsHash: textOf(fields.paramsHash),
+    onCodeChange: onChangeOf(fields.onCodeChange, "resume"),
+    onParamChange: onChangeOf(fields.onParamChange, "fresh"),
+    checkpoint: checkpointOf(isRecord(fields.checkpoint) ? fields.checkpoint : {}),
+    idleMinutes: numberOf(fields.idleMinutes, 30),
+    onDone: fields.onDone === "destroy" ? "destroy" : "stop",
+    contractId: orNull(fields.contractId),
   };
 }
 
@@ -61,6 +90,24 @@ export function parseEnvFile(text: string): Record<string, string> {
   }
   return env;
 }
+
+function checkpointOf(fields: Record<string, unknown>): Run["checkpoint"] {
+  return {
+    everySteps: numberOf(fields.everySteps, 200),
+    everySeconds: typeof fields.everySeconds === "number" ? fields.everySeconds : "auto",
+    keepLast: numberOf(fields.keepLast, 3),
+    keepRemote: orNull(fields.keepRemote),
+    keepEvery: orNull(fields.keepEvery),
+    keepBest: orNull(fields.keepBest),
+  };
+}
+
+function onChangeOf(value: unknown, standard: OnChange): OnChange {
+  return value === "resume" || value === "fresh" || value === "refuse" ? value : standard;
+}
+
+const textOf = (value: unknown) => (typeof value === "string" ? value : "");
+const orNull = (value: unknown) => (typeof value === "number" ? value : null);
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);

@@ -13,6 +13,17 @@ export interface Workspace {
   files: {
     run: string;
     secrets: string;
+    /** How to reach the store; absent: there is none. */
+    store: string;
+    /** Who this machine is in leases, and what it remembers of the last one. */
+    agentId: string;
+    memory: string;
+    /** USD per hour. */
+    price: string;
+    /** Checkpoint files that are held while they are uploaded. */
+    outgoing: string;
+    /** For shells: the newest checkpoint. */
+    resume: string;
     agent: string;
     heartbeat: string;
     record: string;
@@ -37,6 +48,12 @@ export function workspaceAt(root: string): Workspace {
     files: {
       run: join(state, "run.json"),
       secrets: join(state, "secrets.env"),
+      store: join(state, "store.json"),
+      agentId: join(state, "agent-id"),
+      memory: join(state, "lease-memory.json"),
+      price: join(state, "price"),
+      outgoing: join(state, "outgoing"),
+      resume: join(state, "resume.env"),
       agent: join(state, "agent.json"),
       heartbeat: join(state, "heartbeat.json"),
       record: join(state, "record.json"),

@@ -23,7 +23,8 @@ export function listCheckpoints(dir: string): string[] {
   try {
     names = readdirSync(dir, { withFileTypes: true })
       .filter((entry) => entry.isDirectory() && isFinishedName(entry.name))
-      .map((entry) => entry.name);
+      .map((entry) => entry.name)
+      .filter((name) => readdirSync(join(dir, name)).length > 0); // an empty one is nothing to go on from
   } catch {
     return [];
   }

@@ -47,8 +47,9 @@ export async function makeAgentMachine(root = mkdtempSync(join(tmpdir(), "vastla
       return ["sh", "job.sh"];
     },
     /** With quick heartbeats, so that tests need not wait for them. */
-    start: (...args: string[]) =>
-      runScript(join(workspace.state, "start.sh"), args, { ...process.env, VASTLANE_HEARTBEAT_MS: "200" }),
+    start: (...args: string[]) => machine.startWith({}, ...args),
+    startWith: (env: Record<string, string>, ...args: string[]): Promise<ScriptResult> =>
+      runScript(join(workspace.state, "start.sh"), args, { ...process.env, VASTLANE_HEARTBEAT_MS: "200", ...env }),
     stop: (...args: string[]) => runScript(join(workspace.state, "stop.sh"), args),
     agentPid: (): number => JSON.parse(readFileSync(files.agent, "utf8")).pid,
     /** Polls until the condition holds (errors count as no) and returns its value. */

@@ -10,10 +10,10 @@ function temporary(): string {
   return dir;
 }
 
-test("builds the same small bundle each time, which needs nothing but Node and knows no path of this machine", async () => {
+test("builds the same bundle each time, which needs nothing but Node and knows no path of this machine", async () => {
   const [first, second] = await Promise.all([buildAgent(temporary()), buildAgent(temporary())]);
   expect(second.sha256).toBe(first.sha256);
-  expect(first.code.length).toBeLessThan(64 * 1024);
+  expect(first.code.length).toBeLessThan(1_100_000); // the store's client, mostly
   expect(first.code).not.toContain(process.cwd());
   const imported = [...first.code.matchAll(/from "([^"]+)"/g)].map((match) => match[1]);
   expect(imported.filter((name) => !name?.startsWith("node:"))).toEqual([]);

@@ -19,6 +19,9 @@ test("holds the contract with every command", () => {
     VASTLANE_RESUME_FROM: "",
     VASTLANE_LOG_DIR: "/workspace/logs",
     VASTLANE_PARAMS: '{"lr":0.1}',
+    VASTLANE_CHECKPOINT_EVERY_STEPS: "200",
+    VASTLANE_CHECKPOINT_EVERY_SECONDS: "auto",
+    VASTLANE_KEEP_LAST: "3",
     VASTLANE_SUPERVISED_IN: "/workspace",
     DEV_MODE: "True",
   });

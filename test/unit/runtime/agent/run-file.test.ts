@@ -13,6 +13,21 @@ test("fills in what deploy left out", () => {
     graceSeconds: 30,
     maxCrashes: 5,
     maxHours: null,
+    codeHash: "",
+    paramsHash: "",
+    onCodeChange: "resume",
+    onParamChange: "fresh",
+    checkpoint: {
+      everySteps: 200,
+      everySeconds: "auto",
+      keepLast: 3,
+      keepRemote: null,
+      keepEvery: null,
+      keepBest: null,
+    },
+    idleMinutes: 30,
+    onDone: "stop",
+    contractId: null,
   });
 });
 

@@ -6,6 +6,7 @@ const states = Object.keys(TRANSITIONS) as State[];
 const events: Event[] = [
   "leftovers",
   "leftovers-gone",
+  "shared",
   "no-command",
   "was-done",
   "was-failed",
@@ -17,6 +18,10 @@ const events: Event[] = [
   "terminate",
   "grace-over",
   "time-over",
+  "idle-over",
+  "finished",
+  "left",
+  "lease-lost",
 ];
 
 /** The states and actions that a story of events leads through, from the start. */
@@ -33,29 +38,65 @@ function tell(...story: Event[]): { state: State; actions: Action[] } {
 
 describe("stories", () => {
   test.each<[string, Event[], State, Action[]]>([
-    ["a run that ends well is remembered", ["ready", "exit-ok"], "done", ["spawn", "remember"]],
+    [
+      "a run that ends well is brought to safety, remembered, and its machine ends",
+      ["ready", "exit-ok", "finished"],
+      "done",
+      ["spawn", "finish", "remember", "end-machine"],
+    ],
+    ["what is not safe yet keeps the machine", ["ready", "exit-ok"], "finishing", ["spawn", "finish"]],
     ["a crash waits, then tries again", ["ready", "crash", "wait-over"], "running", ["spawn", "wait", "spawn"]],
-    ["the last crash is remembered", ["ready", "last-crash"], "failed", ["spawn", "remember"]],
-    ["exit 0 after SIGTERM is not done", ["ready", "terminate", "exit-ok"], "stopped", ["spawn", "terminate", "quit"]],
+    [
+      "the last crash is brought to safety and remembered",
+      ["ready", "last-crash", "finished"],
+      "failed",
+      ["spawn", "finish", "remember", "end-machine"],
+    ],
+    [
+      "exit 0 after SIGTERM is not done",
+      ["ready", "terminate", "exit-ok", "left"],
+      "stopped",
+      ["spawn", "terminate", "leave", "quit"],
+    ],
     [
       "a command that ignores SIGTERM is killed",
-      ["ready", "terminate", "grace-over", "crash"],
+      ["ready", "terminate", "grace-over", "crash", "left"],
       "stopped",
-      ["spawn", "terminate", "kill", "quit"],
+      ["spawn", "terminate", "kill", "leave", "quit"],
     ],
     [
-      "over time the command is stopped and the agent stays",
-      ["ready", "time-over", "crash"],
+      "over time the command is stopped, what it left is saved, and the machine ends",
+      ["ready", "time-over", "crash", "finished"],
       "expired",
-      ["spawn", "terminate"],
+      ["spawn", "terminate", "finish", "end-machine"],
     ],
     [
-      "told to stop while it waits, it quits at once",
-      ["ready", "crash", "terminate"],
+      "told to stop while it waits, it leaves at once",
+      ["ready", "crash", "terminate", "left"],
       "stopped",
-      ["spawn", "wait", "quit"],
+      ["spawn", "wait", "leave", "quit"],
+    ],
+    [
+      "told to stop while it saves, it gives up saving",
+      ["ready", "exit-ok", "terminate"],
+      "leaving",
+      ["spawn", "finish", "leave"],
     ],
     ["a dev box is idle", ["no-command"], "idle", []],
+    [
+      "a dev box that nobody uses retires",
+      ["no-command", "idle-over", "finished"],
+      "retired",
+      ["finish", "end-machine"],
+    ],
+    ["a shared run is claimed first", ["shared", "ready"], "running", ["claim", "spawn"]],
+    ["a closed run is not started, and its machine ends", ["shared", "was-done"], "done", ["claim", "end-machine"]],
+    [
+      "who loses the run kills the command and goes, saving nothing",
+      ["shared", "ready", "lease-lost", "crash", "left"],
+      "lost",
+      ["claim", "spawn", "kill", "quit"],
+    ],
     [
       "leftovers are ended before the decision",
       ["leftovers", "leftovers-gone", "ready"],
@@ -64,11 +105,11 @@ describe("stories", () => {
     ],
     [
       "told to stop while it ends leftovers",
-      ["leftovers", "terminate", "leftovers-gone"],
+      ["leftovers", "terminate", "leftovers-gone", "left"],
       "stopped",
-      ["end-leftovers", "quit"],
+      ["end-leftovers", "leave", "quit"],
     ],
-    ["a late grace is nothing", ["ready", "exit-ok", "grace-over"], "done", ["spawn", "remember"]],
+    ["a late grace is nothing", ["ready", "exit-ok", "grace-over"], "finishing", ["spawn", "finish"]],
   ])("%s", (_, story, state, actions) => {
     expect(tell(...story)).toEqual({ state, actions });
   });
@@ -90,6 +131,8 @@ test("never runs two commands, and never forgets one, whatever happens in whatev
         state = next.state;
         if (next.actions.includes("spawn")) running += 1;
         expect(running).toBeLessThanOrEqual(1);
+        // Who loses the run kills first.
+        if (next.actions.includes("kill") && state === "lost") running = 0;
         if (running === 1) expect(["running", "stopping", "expiring"]).toContain(state);
         if (next.actions.includes("quit")) expect(running).toBe(0);
       }
@@ -97,10 +140,20 @@ test("never runs two commands, and never forgets one, whatever happens in whatev
   );
 });
 
-test.each(states)("comes to an end from %s when told to stop", (from) => {
+test.each(states.filter((state) => state !== "lost"))("comes to an end from %s when told to stop", (from) => {
   let { state } = step(from, "terminate");
-  for (const event of ["leftovers-gone", "grace-over", "crash"] as const) ({ state } = step(state, event));
+  for (const event of ["leftovers-gone", "grace-over", "crash", "left"] as const) ({ state } = step(state, event));
   expect(state).toBe("stopped");
+});
+
+test.each(states)("never saves or starts anything once the run is lost in %s", (from) => {
+  let { state } = step(from, "lease-lost");
+  if (state !== "lost") return; // a state in which the run is not ours, or not any more
+  for (const event of events) {
+    const next = step(state, event);
+    expect(next).toEqual({ state: "lost", actions: [] });
+    state = next.state;
+  }
 });
 
 test("shows a word for each state", () => {

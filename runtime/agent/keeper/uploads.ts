@@ -1,0 +1,212 @@
+/**
+ * Brings finished local checkpoints into the store while the command trains on: the newest first, one at a time, again
+ * and again while the store is down. A folder that another program still writes into is left until it is quiet.
+ */
+import { lstatSync, readdirSync } from "node:fs";
+import { basename, join } from "node:path";
+import type { Clock } from "../../../common/clock.ts";
+import { messageOf, UserError } from "../../../common/errors.ts";
+import type { Log } from "../../../common/log.ts";
+import {
+  createPruner,
+  listCheckpoints,
+  type Manifest,
+  publishFolder,
+  type Retention,
+  readLocalManifest,
+  releaseOthers,
+  stepInName,
+} from "../../checkpoint/index.ts";
+import { LeaseLost, readLineage } from "../../lease/index.ts";
+import type { Tenure } from "../../lease/types.ts";
+import type { ObjectStore } from "../../store/types.ts";
+import { pruneLocal } from "./prune-local.ts";
+
+export interface UploadOptions {
+  store: ObjectStore;
+  tenure: Tenure;
+  clock: Clock;
+  log: Log;
+  dir: string;
+  outgoing: string;
+  run: { runId: string; experiment: string | null; contentHash: string };
+  /** Local checkpoints that are kept. */
+  keepLast: number;
+  /** Of the store. */
+  retention: Retention;
+  /** Ids in the store that did not verify when this machine restored. */
+  damaged: ReadonlySet<string>;
+  /** Folder names that came from the store. */
+  restored: readonly string[];
+  /** Of the newest step, for a checkpoint without a manifest of ours. */
+  metrics(): Record<string, number>;
+}
+
+export interface Uploads {
+  /** Newest checkpoint in the store, by this agent's knowledge. */
+  newest(): { id: string; step: number } | null;
+  /** Why the newest local one is not in the store, for people; null when it is, or is under way. */
+  problem(): string | null;
+  /** Whether nothing on the disk is newer than what is in the store. */
+  isSaved(): boolean;
+  /** Looks now rather than at the next beat. */
+  poke(): void;
+  /** Resolves when the newest local checkpoint is in the store; false when `signal` came first. */
+  settle(signal: AbortSignal): Promise<boolean>;
+  stop(): void;
+}
+
+const LOOK_MS = 1_000;
+const FIRST_WAIT_MS = 1_000;
+const MAX_WAIT_MS = 30_000;
+
+export function startUploads(options: UploadOptions): Uploads {
+  const { store, tenure, clock, log, dir, outgoing } = options;
+  const life = new AbortController();
+  const pruner = createPruner(store, options.retention);
+  /** Names and marks of folders that are in the store, or that never will be. */
+  const settled = new Map<string, string>(options.restored.map((name) => [name, markOf(join(dir, name)).mark]));
+  let newest: { id: string; step: number } | null = null;
+  let trouble: string | null = null;
+  let failures = 0;
+  let isBusy = false;
+  let isCommandOver = false;
+  let wake: () => void = () => {};
+  const seen = new Map<string, string>();
+  releaseOthers(
+    outgoing,
+    listCheckpoints(dir).map((folder) => basename(folder)),
+  );
+  void live();
+
+  return {
+    newest: () => newest,
+    problem: () => trouble,
+    isSaved: () => !isBusy && pending() === undefined,
+    poke: () => wake(),
+    async settle(signal) {
+      while (!life.signal.aborted) {
+        isCommandOver = true; // what is there is finished
+        if (!isBusy && pending() === undefined) return true;
+        if (signal.aborted) return false;
+        wake();
+        await clock.sleep(50, signal).catch(() => {});
+      }
+      return false;
+    },
+    stop: () => {
+      life.abort();
+      wake();
+    },
+  };
+
+  async function live(): Promise<void> {
+    while (!life.signal.aborted) {
+      const folder = pending();
+      if (folder !== undefined) await publish(folder);
+      if (life.signal.aborted) return;
+      const waitMs = failures > 0 ? Math.min(FIRST_WAIT_MS * 2 ** (failures - 1), MAX_WAIT_MS) : LOOK_MS;
+      await pause(waitMs);
+    }
+  }
+
+  /** The newest local checkpoint, if it is finished and not in the store. */
+  function pending(): string | undefined {
+    const folder = listCheckpoints(dir).findLast((path) => !isRefused(path));
+    if (folder === undefined) return undefined;
+    const { mark, isOurs } = markOf(folder);
+    if (settled.get(basename(folder)) === mark) return undefined;
+    // Ours appear whole; a folder of another program counts when it looks the same at two looks.
+    if (isOurs || isCommandOver || seen.get(folder) === mark) return folder;
+    seen.set(folder, mark);
+    return undefined;
+  }
+
+  function isRefused(folder: string): boolean {
+    return settled.get(basename(folder)) === `refused ${markOf(folder).mark}`;
+  }
+
+  async function publish(folder: string): Promise<void> {
+    isBusy = true;
+    const { mark } = markOf(folder);
+    try {
+      const manifest = await publishFolder({
+        store,
+        tenure,
+        clock,
+        folder,
+        outgoing,
+        run: options.run,
+        step: stepInName(basename(folder)),
+        metrics: options.metrics(),
+        damaged: options.damaged,
+        transfer: { signal: life.signal },
+      });
+      settled.set(basename(folder), mark);
+      noteDone(manifest);
+      await tidy(folder);
+    } catch (error) {
+      if (life.signal.aborted || error instanceof LeaseLost) return;
+      if (isGone(error)) return; // pruned by the command before its files could be held
+      noteTrouble(folder, mark, error);
+    } finally {
+      isBusy = false;
+    }
+  }
+
+  function noteDone({ id, step }: Manifest): void {
+    if (trouble !== null) log(`uploads work again; checkpoint ${id} is in the store`);
+    else log(`checkpoint ${id} is in the store`);
+    newest = { id, step };
+    trouble = null;
+    failures = 0;
+  }
+
+  function noteTrouble(folder: string, mark: string, error: unknown): void {
+    const text = messageOf(error);
+    const isHopeless = error instanceof UserError && error.code === "VL_CHECKPOINT_BAD";
+    if (isHopeless) settled.set(basename(folder), `refused ${mark}`);
+    else failures += 1;
+    const shown = text.split("\n")[0] ?? text;
+    if (shown !== trouble) log(`checkpoint ${basename(folder)} is not in the store: ${text}`);
+    trouble = `not in the store: ${basename(folder)} (${shown})`;
+  }
+
+  /** What is no longer needed, here and there. A failure is no reason to stop anything. */
+  async function tidy(saved: string): Promise<void> {
+    try {
+      pruneLocal(dir, options.keepLast, saved);
+      if (options.retention.keepRemote !== null) await pruner.prune(await readLineage(store), options.damaged);
+    } catch (error) {
+      log(`old checkpoints were not removed: ${messageOf(error).split("\n")[0]}`);
+    }
+  }
+
+  function pause(ms: number): Promise<void> {
+    const timer = new AbortController();
+    wake = () => timer.abort();
+    return clock.sleep(ms, AbortSignal.any([timer.signal, life.signal])).catch(() => {});
+  }
+}
+
+/** Changes with every file of the folder. Ours have a manifest, which is written before the folder gets its name. */
+function markOf(folder: string): { mark: string; isOurs: boolean } {
+  const parts: string[] = [];
+  const walk = (path: string) => {
+    for (const name of readdirSync(path).sort()) {
+      const stat = lstatSync(join(path, name));
+      parts.push(`${name} ${stat.size} ${stat.mtimeMs} ${stat.ino}`);
+      if (stat.isDirectory()) walk(join(path, name));
+    }
+  };
+  try {
+    walk(folder);
+    return { mark: parts.join("\n"), isOurs: readLocalManifest(folder) !== undefined };
+  } catch {
+    return { mark: "gone", isOurs: false };
+  }
+}
+
+function isGone(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === "ENOENT";
+}
