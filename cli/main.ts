@@ -21,6 +21,7 @@ const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
   offers: () => import("./commands/offers.ts"),
   doctor: () => import("./commands/doctor.ts"),
   env: () => import("./commands/env.ts"),
+  watch: () => import("./commands/watch.ts"),
   emulator: () => import("./commands/emulator.ts"),
   "ssh-config": async () => ({ command: (await import("./commands/ssh-config.ts")).sshConfigCommand }),
   "ssh-proxy": async () => {

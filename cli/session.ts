@@ -52,7 +52,18 @@ export async function scopeOfStack(
   const { root, stateDir, stack } = session;
   const project = projectName(root);
   const known = Object.entries(readScopes(stateDir)).find(([, it]) => it.stack === stack && it.project === project);
-  if (known) return known[0];
+  return known ? known[0] : scopeInState(session, io);
+}
+
+/**
+ * The scope that the stack's state holds now, whatever this computer remembers: another one may have destroyed the
+ * stack. Undefined: the stack is not deployed, or its back end cannot be read.
+ */
+export async function scopeInState(
+  session: Pick<MarketSession, "root" | "stateDir" | "stack">,
+  io: Io,
+): Promise<string | undefined> {
+  const { root, stateDir, stack } = session;
   const engine = await resolveEngine({ env: io.env, root });
   let text: string;
   try {
@@ -67,7 +78,7 @@ export async function scopeOfStack(
   }
   const resources: { type: string; outputs?: { scope?: string } }[] = JSON.parse(text).deployment?.resources ?? [];
   const scope = resources.find(({ type }) => type === "pulumi-nodejs:dynamic/vastlane:Guard")?.outputs?.scope;
-  if (scope) rememberScope(stateDir, scope, { stack, project });
+  if (scope) rememberScope(stateDir, scope, { stack, project: projectName(root) });
   return scope;
 }
 
