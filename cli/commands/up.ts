@@ -1,7 +1,10 @@
 /** `vastlane up`: shows the price, asks, and brings the stack to what its configuration says. */
 import { UserError } from "../../common/errors.ts";
 import { machineNames } from "../../infra/config.ts";
+import { environmentOf } from "../../infra/project.ts";
+import { planRun, type RunPlan } from "../../infra/run.ts";
 import { resolveKeys } from "../../infra/ssh/keys.ts";
+import { markFresh } from "../../infra/storage/run-record.ts";
 import { previewMachines } from "../../infra/vast/preview.ts";
 import { type Command, EXIT, type Io } from "../command.ts";
 import { confirm } from "../confirm.ts";
@@ -15,11 +18,12 @@ import { usd } from "../table.ts";
 export const command: Command = {
   name: "up",
   summary: "rent, repair or change the stack's machines and start the experiment",
-  usage: `vastlane up [--stack NAME] [--yes] [--json]
+  usage: `vastlane up [--stack NAME] [--fresh] [--yes] [--json]
 
   --stack NAME  the stack, so Pulumi.NAME.yaml (default: $VASTLANE_STACK, or local)
+  --fresh       begin the run anew, also one that has ended; its checkpoints stay in the store
   --yes         spend without asking
-  --json        the machines as JSON when done
+  --json        { stack, runId, runStatus, machines: [...] } when done
 
 Examples:
   vastlane up                     on the emulated market, free
@@ -30,6 +34,7 @@ Examples:
 async function up(args: string[], io: Io): Promise<number> {
   const { values } = readOptions("up", args, {
     stack: { type: "string" },
+    fresh: { type: "boolean" },
     yes: { type: "boolean" },
     json: { type: "boolean" },
   });
@@ -38,8 +43,10 @@ async function up(args: string[], io: Io): Promise<number> {
   resolveKeys(session.config.ssh, session.config.market, session.stateDir); // a missing key before any price
   const operation = await openOperation(stack, io);
   const { config, deps } = session;
+  const run = await planRunOf(session, values.fresh === true, io);
+  if (run.text !== undefined) io.stderr(`${run.text}\n`);
   const scope = await scopeOfStack(session, io);
-  const lines = await previewMachines(deps, config, machineNames(config), scope);
+  const lines = await previewMachines(deps, config, run.isClosed ? [] : machineNames(config), scope);
   for (const line of lines) io.stderr(`${line}\n`);
   if (session.market.name === "vast")
     io.stderr(`credit: ${usd(session.account.creditUsd)}; ends itself after ${config.budget.maxHours} h\n`);
@@ -50,6 +57,7 @@ async function up(args: string[], io: Io): Promise<number> {
     });
   }
   if (scope === undefined && config.market === "vast") await makeStack(operation);
+  if (values.fresh && run.store) await markFresh(run.store, run.runId, new Date(io.clock.now()));
   try {
     await bringUp(operation);
   } catch (error) {
@@ -57,7 +65,8 @@ async function up(args: string[], io: Io): Promise<number> {
     throw error;
   }
   const machines = await stackMachines(session, io);
-  if (values.json) io.stdout(`${JSON.stringify({ stack, machines })}\n`);
+  if (values.json) io.stdout(`${JSON.stringify({ stack, runId: run.runId, runStatus: run.status, machines })}\n`);
+  else if (machines.length === 0) io.stdout(`Nothing is rented for run ${run.runId}: ${run.status}\n`);
   else {
     const total = machines.reduce((sum, it) => sum + it.pricePerHourNow, 0);
     for (const machine of machines) {
@@ -70,6 +79,18 @@ async function up(args: string[], io: Io): Promise<number> {
     io.stdout(`It bills ${usd(total)}/h until: vastlane destroy --stack ${stack}\n`);
   }
   return EXIT.done;
+}
+
+/** What the run's record says, before any price. @throws UserError VL_USAGE, VL_RUN_REFUSED, VL_STORE_* */
+async function planRunOf({ root, stack, config }: MarketSession, isFresh: boolean, io: Io): Promise<RunPlan> {
+  const env = environmentOf(root, io.env as NodeJS.ProcessEnv);
+  const run = await planRun({ root, stack, config, env, isFresh });
+  if (!isFresh || run.store) return run;
+  throw new UserError("VL_USAGE", {
+    what: "--fresh has nothing to reset: this stack has no checkpoint store",
+    why: "without one a run is known to its machine's disk alone, and ends with it",
+    hint: `\`vastlane destroy --stack ${stack}\`, then \`vastlane up --stack ${stack}\`, begins anew; for runs that survive their machine, set vastlane:checkpoint.store`,
+  });
 }
 
 /** After a failure: what was rented all the same. Silent where the market cannot be asked now. */
