@@ -9,7 +9,7 @@ import { messageOf, UserError } from "../../common/errors.ts";
 import type { Log } from "../../common/log.ts";
 import { ConditionFailed, type ObjectStore } from "../store/types.ts";
 import { fenceHead, readHead } from "./head.ts";
-import { type Held, holdLease, type Stamp, stamp } from "./hold.ts";
+import { type Held, holdLease, stamp } from "./hold.ts";
 import { type FoundLease, LEASE_KEY, LEASE_TTL_SECONDS, readLease } from "./lease-record.ts";
 import { listIds, newestEpoch, newestHead } from "./lineage.ts";
 import { describeHolder, LeaseLost } from "./lost.ts";
@@ -157,14 +157,17 @@ async function begin({ record, etag }: Taken, hasConditions: boolean, options: L
   const head = await fenceHead(store, { epoch: record.epoch, holder: record.holder.id }, async (found) =>
     isFresh ? { checkpoint: null, ancestors: [] } : newestHead(store, found, record, await listIds(store)),
   );
-  const started: Stamp = stamp(options);
+  const confirmedAt = stamp(options);
   await own.write({ fencedEpoch: record.epoch, parent: head.checkpoint });
-  return holdLease(own, started, hasConditions, {
+  return holdLease(own, {
     clock: options.clock,
     monotonicMs: options.monotonicMs,
     log,
     renewMs: options.renewMs ?? 5_000,
     heartbeat: options.heartbeat ?? (() => null),
+    previousEpoch: record.fencedEpoch,
+    hasConditions,
+    confirmedAt,
   });
 }
 

@@ -17,11 +17,17 @@ export interface HoldOptions {
   log: Log;
   renewMs: number;
   heartbeat: () => LeaseHeartbeat | null;
+  previousEpoch: number;
+  hasConditions: boolean;
+  /** Taken just before the lease was written last. */
+  confirmedAt: Stamp;
 }
 
 export interface Held extends Tenure {
   /** The checkpoint that was accepted at the takeover: where to go on from. */
   readonly parent: string | null;
+  /** The last epoch before whose holder could write anything; 0: none. Ours of before: nobody has come between. */
+  readonly previousEpoch: number;
   /** False: the store cannot keep two writers apart; the newest epoch wins when it is read. */
   readonly hasConditions: boolean;
   /** Resolves when another agent has taken over; never after `release`. */
@@ -39,17 +45,17 @@ export interface Held extends Tenure {
 /** At most so long between two looks at the clock, in ms: a jump is noticed that soon. */
 const TICK_MS = 1_000;
 
-/** Begins to renew `own`, which has just been written. `isConfirmedAt` was taken before that write. */
-export function holdLease(own: OwnLease, isConfirmedAt: Stamp, hasConditions: boolean, options: HoldOptions): Held {
-  const { clock, log, renewMs, heartbeat } = options;
+/** Begins to renew `own`, which has just been written. */
+export function holdLease(own: OwnLease, options: HoldOptions): Held {
+  const { clock, log, renewMs, heartbeat, previousEpoch, hasConditions } = options;
   const { epoch, holder, parent, ttlSeconds } = own.record;
   const ttlMs = ttlSeconds * 1000;
   const tickMs = Math.min(TICK_MS, renewMs);
   const life = new AbortController();
   const lostController = new AbortController();
   const { promise: lost, resolve: tellLost } = Promise.withResolvers<LeaseLost>();
-  let confirmed = isConfirmedAt;
-  let lastTry = isConfirmedAt;
+  let confirmed = options.confirmedAt;
+  let lastTry = options.confirmedAt;
   let inFlight: Promise<void> | undefined;
   let failures = 0;
   let loss: LeaseLost | undefined;
@@ -59,6 +65,7 @@ export function holdLease(own: OwnLease, isConfirmedAt: Stamp, hasConditions: bo
     epoch,
     holder: holder.id,
     parent,
+    previousEpoch,
     hasConditions,
     lost,
     lostSignal: lostController.signal,

@@ -13,7 +13,7 @@ function world(conditions = true): { clock: FakeClock; store: MemoryStore } {
 test("takes a run that nobody has, with epoch 1", async () => {
   const { clock, store } = world();
   const held = await acquireLease(leaseOptions(store, clock, "a"));
-  expect(held).toMatchObject({ epoch: 1, holder: "a", parent: null, hasConditions: true });
+  expect(held).toMatchObject({ epoch: 1, holder: "a", parent: null, previousEpoch: 0, hasConditions: true });
   expect(store.json("lease.json")).toMatchObject({ epoch: 1, fencedEpoch: 1, parent: null, released: false });
   expect(store.json("latest.json")).toMatchObject({ format: 1, epoch: 1, holder: "a", checkpoint: null });
   await held.release();
@@ -187,6 +187,15 @@ describe("a store with faults", () => {
     expect(store.json("lease.json")).toMatchObject({ epoch: held.epoch, fencedEpoch: held.epoch });
     expect(store.json("latest.json")).toMatchObject({ epoch: held.epoch });
     held.abandon();
+  });
+
+  test("epochs that never began do not come between", async () => {
+    const { clock, store } = world();
+    (await acquireLease(leaseOptions(store, clock, "a"))).abandon();
+    store.failNext({ op: "put", key: "latest.json", times: 2 });
+    const again = await acquireLease(leaseOptions(store, clock, "a"));
+    expect(again).toMatchObject({ epoch: 4, previousEpoch: 1 });
+    again.abandon();
   });
 
   test("is waited for while it is down; that is said once", async () => {

@@ -6,7 +6,7 @@ import type { ObjectStore } from "../../../../runtime/store/types.ts";
 import { runModel, type Tally } from "../../../helpers/lease-model.ts";
 
 /** Interleavings, by their seeds; more of them by the environment. */
-const RUNS = Number(process.env.VASTLANE_LEASE_MODEL_RUNS ?? 1_200);
+const RUNS = Number(process.env.VASTLANE_LEASE_MODEL_RUNS ?? 1_500);
 const FIRST_SEED = Number(process.env.VASTLANE_LEASE_MODEL_SEED ?? 1);
 
 test(
