@@ -23,6 +23,7 @@ export const ERROR_CODES = {
   VL_LEASE_HELD: "Another agent works on the same run; this one waits or ends.",
   VL_LEASE_LOST: "Another agent has taken the run over; what this one still writes is never used.",
   VL_LOCKED: "Another Pulumi operation holds the stack's lock and is alive.",
+  VL_LOSS_NOT_FINITE: "The loss of a training became NaN or infinite; nothing was saved after it.",
   VL_MARKET_DOWN: "The market cannot be reached or answers with server errors.",
   VL_MARKET_UNREADABLE: "The market's answer could not be understood or was cut; nothing was concluded from it.",
   VL_NOT_FOUND: "The named machine, stack or run does not exist.",

@@ -23,7 +23,9 @@ export interface ExperimentOptions<P> {
 }
 
 export interface Experiment<P> {
+  name: string;
   params: P;
+  mayChange: readonly PropertyKey[];
   isDev: boolean;
   checkpointDir: string;
   logDir: string;
@@ -60,7 +62,9 @@ export function openExperiment<P extends object>(options: ExperimentOptions<P>):
   }
 
   return {
+    name: options.name,
     params,
+    mayChange: options.mayChange ?? [],
     isDev,
     checkpointDir,
     logDir,
