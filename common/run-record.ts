@@ -61,7 +61,8 @@ export function isClosed(status: RunStatus): boolean {
 
 /**
  * What to do about the run. Where both code and parameters have changed, the stricter of the two settings holds.
- * Changed parameters reopen a closed run, as they ask for something that was not done yet; changed code does not.
+ * Changed parameters reopen a closed run, as they ask for something that was not done yet; changed code reopens one that
+ * has failed, as that is how a failure is mended.
  */
 export function decideRun(record: RunRecord | undefined, wanted: WantedRun): RunDecision {
   if (!record) return { act: "start", why: "the run has no record yet" };
@@ -76,7 +77,8 @@ export function decideRun(record: RunRecord | undefined, wanted: WantedRun): Run
     const found = rules.find(({ rule }) => rule === act);
     if (found) return { act, why: `${found.changed} changed and ${found.setting} is ${act}` };
   }
-  if (isClosed(record.status) && !areParamsNew) return { act: "closed", why: ended(record) };
+  const isReopened = areParamsNew || (isCodeNew && record.status === "failed");
+  if (isClosed(record.status) && !isReopened) return { act: "closed", why: ended(record) };
   const changed = rules.map((rule) => `${rule.changed} changed and ${rule.setting} is resume`);
   return { act: "resume", why: changed.join("; ") || "nothing has changed" };
 }
@@ -94,7 +96,7 @@ export function runError(runId: string, decision: RunDecision): UserError | unde
     return new UserError("VL_RUN_CLOSED", {
       what: `The run ${runId} has ended and is not started again.`,
       why: decision.why,
-      hint: "start it anew with --fresh, or change its parameters; its checkpoints stay in the store",
+      hint: "vastlane up --fresh starts it anew (its checkpoints stay in the store); other parameters, or other code after a failure, reopen it",
     });
   }
   if (decision.act === "refuse") {
@@ -139,10 +141,10 @@ export function parseRunRecord(text: string | Uint8Array): RunRecord {
 }
 
 function ended(record: RunRecord): string {
-  const status = record.status === "over-budget" ? "over budget" : record.status;
+  const words = { "over-budget": "it is over budget", failed: "it has failed" } as Partial<Record<RunStatus, string>>;
   const step = record.finalStep === null ? "" : ` at step ${record.finalStep}`;
   const when = record.finishedAt === null ? "" : ` (${record.finishedAt.slice(0, 10)})`;
-  return `it is ${status}${step}${when}${record.reason ? `: ${record.reason}` : ""}`;
+  return `${words[record.status] ?? "it is done"}${step}${when}${record.reason ? `: ${record.reason}` : ""}`;
 }
 
 function damagedRecord(why: string): UserError {

@@ -52,7 +52,8 @@ describe("decides by what has changed", () => {
     [open, { code: "resume" }, "resume"],
     [closed, { code: "refuse" }, "refuse"],
     [closed, { code: "fresh" }, "fresh"],
-    [closed, { code: "resume" }, "closed"],
+    [["done", "over-budget"], { code: "resume" }, "closed"],
+    [["failed"], { code: "resume" }, "resume"],
     [[...open, ...closed], { code: "refuse", params: "refuse" }, "refuse"],
     [[...open, ...closed], { code: "refuse", params: "fresh" }, "refuse"],
     [[...open, ...closed], { code: "refuse", params: "resume" }, "refuse"],
@@ -115,7 +116,7 @@ describe("says why", () => {
   test("how a run stands", () => {
     expect(describeRun(record)).toBe("it is running");
     expect(describeRun({ ...record, status: "fresh" })).toBe("it starts anew");
-    expect(describeRun({ ...record, status: "failed", reason: "5 crashes" })).toBe("it is failed: 5 crashes");
+    expect(describeRun({ ...record, status: "failed", reason: "5 crashes" })).toBe("it has failed: 5 crashes");
   });
 
   test("a closed run, in full", () => {
@@ -123,7 +124,7 @@ describe("says why", () => {
       [
         "VL_RUN_CLOSED: The run dev/train has ended and is not started again.",
         "  why: it is done at step 400 (2026-11-24)",
-        "  do:  start it anew with --fresh, or change its parameters; its checkpoints stay in the store",
+        "  do:  vastlane up --fresh starts it anew (its checkpoints stay in the store); other parameters, or other code after a failure, reopen it",
       ].join("\n"),
     );
   });
