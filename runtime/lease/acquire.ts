@@ -75,6 +75,8 @@ export async function acquireLease(options: LeaseOptions): Promise<Held> {
     } catch (error) {
       if (error instanceof LeaseLost) {
         log(`the lease was lost while taking it: ${error.why}`);
+      } else if (error instanceof ConditionFailed) {
+        log(`others write too often to take the lease: ${error.message}`);
       } else if (error instanceof UserError && error.code === "VL_STORE_DOWN") {
         if (!isDown) log(`waiting for the store: ${messageOf(error)}`);
         isDown = true;

@@ -22,7 +22,8 @@ export async function readRunRecord(store: ObjectStore): Promise<RunRecord | und
 
 /**
  * Writes what `change` makes of the record as it is (undefined: there is none). It is asked again when somebody else,
- * `--fresh` for instance, was faster. Its first write under a lease is what keeps older agents from writing.
+ * `--fresh` for instance, was faster. The status "fresh" stays until a change raises the generation. The first write under
+ * a lease is what keeps older agents from writing.
  * @throws LeaseLost; UserError VL_STORE_* or VL_CHECKPOINT_BAD
  */
 export async function changeRunRecord(
@@ -41,9 +42,10 @@ export async function changeRunRecord(
     if (failure !== undefined && !(failure instanceof ConditionFailed)) throw failure;
     if (before && before.epoch > tenure.epoch) throw new LeaseLost(tenure.epoch, { epoch: before.epoch });
     const now = new Date(clock.now()).toISOString();
+    const changed = { ...(before ?? blankRecord(runId, now)), ...change(before) };
     const next: RunRecord = {
-      ...(before ?? blankRecord(runId, now)),
-      ...change(before),
+      ...changed,
+      ...(isStillAsked(before, changed) && { status: "fresh" as const }),
       epoch: tenure.epoch,
       updatedAt: now,
       writeId: randomUUID(),
@@ -58,6 +60,11 @@ export async function changeRunRecord(
     }
   }
   throw failure;
+}
+
+/** A person's wish to start anew outlives whatever the present agent writes, until a new generation has begun. */
+function isStillAsked(before: RunRecord | undefined, after: RunRecord): boolean {
+  return before?.status === "fresh" && after.generation <= before.generation;
 }
 
 /** The record of a run that starts now. */

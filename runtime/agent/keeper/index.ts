@@ -225,11 +225,11 @@ export function openKeeper(options: KeeperOptions): Keeper {
   async function bringBack(tenure: Held, isFresh: boolean): Promise<string | undefined> {
     const dir = options.checkpointDir;
     await options.restoreWorkspace?.(tenure);
-    const { epoch, parent } = tenure;
+    const { epoch, previousEpoch, parent } = tenure;
     const damaged = new Set<string>();
     let resumeFrom: string | undefined;
     const restored: string[] = [];
-    const isOurs = isContinued({ memory: previous, epoch, parent, isFresh });
+    const isOurs = isContinued({ memory: previous, previousEpoch, parent, isFresh });
     if (!isOurs) {
       const aside = moveAside(dir, epoch);
       if (aside) say(`checkpoints that do not belong to what goes on were moved to ${aside}`);

@@ -33,19 +33,19 @@ export function writeMemory(path: string, memory: Memory): void {
 
 export interface Tenancy {
   memory: Memory | undefined;
-  /** The epoch that has just begun. */
-  epoch: number;
+  /** The last epoch before the one that has just begun: epochs that were taken but never began do not count. */
+  previousEpoch: number;
   /** What the store goes on from. */
   parent: string | null;
   isFresh: boolean;
 }
 
 /** Whether this disk's checkpoints continue what the store has: no epoch lies between its last one and this one. */
-export function isContinued({ memory, epoch, parent, isFresh }: Tenancy): boolean {
+export function isContinued({ memory, previousEpoch, parent, isFresh }: Tenancy): boolean {
   if (isFresh) return false;
   // A run that had no store until now: its checkpoints are the only ones.
   if (!memory) return parent === null;
-  return memory.epoch === epoch - 1;
+  return memory.epoch === previousEpoch;
 }
 
 /** The newest local checkpoint that is whole. One without a manifest of ours is taken at its word. */

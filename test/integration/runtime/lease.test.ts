@@ -144,7 +144,7 @@ test("of 64 that race, one gets each epoch, and each change of the run record co
   let holders = 0;
   const agents = Array.from({ length: 64 }, async (_, i) => {
     const own = stores[i % stores.length] as OpenStore;
-    const held = await acquireLease(options(`agent-${i}`, { store: own, ttlSeconds: 15 }));
+    const held = await acquireLease(options(`agent-${i}`, { store: own, ttlSeconds: 15, pollMs: 500 }));
     holders += 1;
     expect(holders).toBe(1);
     epochs.push(held.epoch);

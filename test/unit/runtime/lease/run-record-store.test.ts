@@ -87,6 +87,19 @@ describe("with others at work", () => {
     expect(here.store.json("run.json")).toMatchObject({ status: "fresh", spentUsd: 1 });
   });
 
+  test("the wish to start anew stays until somebody does", async () => {
+    const here = place();
+    const first = await changeRunRecord(here, tenure(1), () => ({}));
+    await here.store.put("run.json", JSON.stringify({ ...first, status: "fresh" }));
+    await changeRunRecord(here, tenure(1), () => ({ status: "done", spentUsd: 2 }));
+    expect(here.store.json("run.json")).toMatchObject({ status: "fresh", spentUsd: 2 });
+    await changeRunRecord(here, tenure(2), (record) => ({
+      status: "running",
+      generation: (record?.generation ?? 0) + 1,
+    }));
+    expect(here.store.json("run.json")).toMatchObject({ status: "running", generation: 1 });
+  });
+
   test("a lost reply adds nothing twice", async () => {
     const here = place();
     await changeRunRecord(here, tenure(1), () => ({}));
