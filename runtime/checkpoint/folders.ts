@@ -24,7 +24,7 @@ export function listCheckpoints(dir: string): string[] {
     names = readdirSync(dir, { withFileTypes: true })
       .filter((entry) => entry.isDirectory() && isFinishedName(entry.name))
       .map((entry) => entry.name)
-      .filter((name) => readdirSync(join(dir, name)).length > 0); // an empty one is nothing to go on from
+      .filter((name) => namesIn(join(dir, name)).length > 0); // an empty or vanished one is nothing to go on from
   } catch {
     return [];
   }
@@ -117,7 +117,7 @@ function namesIn(dir: string): string[] {
   try {
     return readdirSync(dir);
   } catch {
-    return []; // no such directory: nothing in it
+    return []; // not there, or not any more
   }
 }
 

@@ -17,7 +17,6 @@ import type { Tenure } from "../lease/types.ts";
 import { type OpenStore, openStore, type StoreAccess } from "../store/index.ts";
 import type { ObjectStore, Transfer } from "../store/types.ts";
 import { listCheckpoints, pruneCheckpoints, recoverReplaced, stepInName, writeCheckpoint } from "./folders.ts";
-import { hashFile } from "./hash.ts";
 import {
   DamagedCheckpoint,
   listFiles,
@@ -33,6 +32,7 @@ import { publishFolder } from "./publish.ts";
 import { restoreNewest } from "./restore.ts";
 import { readSafetensors, type Tensors, writeSafetensors } from "./safetensors.ts";
 import { releaseOthers } from "./stage.ts";
+import { sumFile } from "./sums.ts";
 
 export interface CheckpointManagerOptions {
   localDir: string;
@@ -122,7 +122,7 @@ export class CheckpointManager {
       await writeSynced(join(unfinished, STATE), stateText);
       const files = [];
       for (const file of listFiles(unfinished)) {
-        files.push({ ...file, sha256: await hashFile(join(unfinished, file.path)) });
+        files.push({ ...file, ...(await sumFile(join(unfinished, file.path))) });
       }
       const manifest: Manifest = {
         format: 1,

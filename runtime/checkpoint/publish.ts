@@ -11,7 +11,6 @@ import { moveHead, readHead } from "../lease/index.ts";
 import type { Tenure } from "../lease/types.ts";
 import { ConditionFailed, type ObjectStore, type Transfer } from "../store/types.ts";
 import { stepInName } from "./folders.ts";
-import { hashFile } from "./hash.ts";
 import { keyOf, manifestKey, sumsKey } from "./keys.ts";
 import {
   areSameFiles,
@@ -24,6 +23,7 @@ import {
   sumsText,
 } from "./manifest.ts";
 import { type StagedFile, stageFolder } from "./stage.ts";
+import { sumFile } from "./sums.ts";
 
 export interface Publication {
   store: ObjectStore;
@@ -134,7 +134,7 @@ async function upload(
 /** Length and hash of each held file, compared with what the folder's own manifest says. */
 async function describe(files: readonly StagedFile[], folder: string, local: Manifest | undefined) {
   const found: ManifestFile[] = [];
-  for (const { path, bytes, file } of files) found.push({ path, bytes, sha256: await hashFile(file) });
+  for (const { path, bytes, file } of files) found.push({ path, bytes, ...(await sumFile(file)) });
   if (local && !areSameFiles(local.files, found)) {
     throw new DamagedCheckpoint(
       `The checkpoint ${folder} is damaged and was not uploaded.`,

@@ -9,9 +9,9 @@ import { checkpointFolder } from "../../common/checkpoint-id.ts";
 import { UserError } from "../../common/errors.ts";
 import { writeFileAtomic } from "../../common/files.ts";
 import type { Log } from "../../common/log.ts";
+import { crcText } from "../store/index.ts";
 import type { ObjectStore, Transfer } from "../store/types.ts";
 import { placeFolder } from "./folders.ts";
-import { followHash, hashFile } from "./hash.ts";
 import { keyOf, manifestKey } from "./keys.ts";
 import {
   areSameFiles,
@@ -27,6 +27,7 @@ import {
   sumsText,
   verifyFolder,
 } from "./manifest.ts";
+import { followSums, sumFile } from "./sums.ts";
 
 export interface Restoration {
   store: ObjectStore;
@@ -108,32 +109,38 @@ async function readManifest(store: ObjectStore, id: string, expected: Expected =
   return parseManifest(found.body.toString(), where, expected);
 }
 
+/**
+ * Damage is told by the CRC-32 of what arrived, where manifest and store have one, and else by the SHA-256, which is
+ * compared anyway when a checkpoint is loaded.
+ */
 async function fetchFile(
   store: ObjectStore,
   id: string,
-  { path, bytes, sha256 }: ManifestFile,
+  { path, bytes, sha256, crc32 }: ManifestFile,
   target: string,
   part: string,
   transfer: Transfer = {},
 ): Promise<void> {
-  if (statSync(target, { throwIfNoEntry: false })?.size === bytes && (await hashFile(target)) === sha256) {
+  if (statSync(target, { throwIfNoEntry: false })?.size === bytes && (await sumFile(target)).sha256 === sha256) {
     transfer.onProgress?.(bytes);
     return;
   }
   mkdirSync(dirname(target), { recursive: true });
-  const hash = followHash();
+  const sums = followSums();
+  let arrived: string | undefined;
+  const watch: Transfer = crc32 ? { onCrc32: (crc) => (arrived = crcText(crc)) } : { onArrived: sums.arrived };
   try {
-    await store.download(keyOf(id, path), part, bytes, { ...transfer, onArrived: hash.arrived });
-    const found = await hash.finish(part);
-    if (found !== sha256) {
+    await store.download(keyOf(id, path), part, bytes, { ...transfer, ...watch });
+    const isSame = arrived !== undefined ? arrived === crc32 : (await sums.finish(part)).sha256 === sha256;
+    if (!isSame) {
       rmSync(part, { force: true });
-      throw damagedFile(store, id, path, "it has other content than its manifest says (SHA-256)");
+      throw damagedFile(store, id, path, "it has other content than its manifest says");
     }
   } catch (error) {
     if (!isBad(error) || error instanceof DamagedCheckpoint) throw error;
     throw damagedFile(store, id, path, (error.why ?? error.what).replace(/\.$/, ""));
   } finally {
-    hash.stop();
+    sums.stop();
   }
   renameSync(part, target);
 }

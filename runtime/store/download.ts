@@ -9,6 +9,7 @@ import { promisify } from "node:util";
 import { UserError } from "../../common/errors.ts";
 import { loadS3 } from "../../common/s3.ts";
 import { statusOf } from "../../common/store-errors.ts";
+import { combineCrc32, crc32 } from "./crc32.ts";
 import type { DirectGet, Sink } from "./direct-get.ts";
 import { inParallel } from "./parallel.ts";
 import { openPartLog } from "./part-log.ts";
@@ -64,10 +65,13 @@ async function getParts(place: S3Place, partial: string, bytes: number, transfer
     for (const part of parts) if (log.get(part) !== undefined) arrive(part);
 
     await inParallel(CONNECTIONS, missing, transfer.signal, (signal) => async (part) => {
-      await getRange(place, { descriptor, start: part * PART_BYTES, end: endOf(part), etag, signal });
-      log.note(part, "");
+      const crc = await getRange(place, { descriptor, start: part * PART_BYTES, end: endOf(part), etag, signal });
+      log.note(part, String(crc));
       arrive(part);
     });
+    const sizes = parts.map((part) => endOf(part) - part * PART_BYTES);
+    const whole = parts.reduce((crc, part) => combineCrc32(crc, Number(log.get(part)), sizes[part] ?? 0), 0);
+    if (crc32) transfer.onCrc32?.(whole);
   } finally {
     closeSync(descriptor);
   }
@@ -81,15 +85,22 @@ interface Range {
   signal: AbortSignal;
 }
 
-async function getRange({ s3, bucket, key }: S3Place, { descriptor, start, end, etag, signal }: Range): Promise<void> {
+/** Gives the range's CRC-32, 0 where none is computed. */
+async function getRange(
+  { s3, bucket, key }: S3Place,
+  { descriptor, start, end, etag, signal }: Range,
+): Promise<number> {
   const { GetObjectCommand } = await loadS3();
   let position = start;
+  let crc = 0;
   const sink: Sink = {
     bytes: end - start,
     restart() {
       position = start;
+      crc = 0;
     },
     async write(chunk) {
+      crc = crc32?.(chunk, crc) ?? 0;
       let written = 0;
       while (written < chunk.length) {
         const { bytesWritten } = await writeAsync(descriptor, chunk, written, chunk.length - written, position);
@@ -101,10 +112,11 @@ async function getRange({ s3, bucket, key }: S3Place, { descriptor, start, end, 
   const options: DirectGet = { abortSignal: signal, sink };
   const range = { Range: `bytes=${start}-${end - 1}`, ...(etag ? { IfMatch: etag } : {}) };
   const answer = await s3.send(new GetObjectCommand({ Bucket: bucket, Key: key, ...range }), options);
-  if (options.isDone) return;
+  if (options.isDone) return crc;
   sink.restart();
   for await (const chunk of answer.Body as AsyncIterable<Buffer>) await sink.write(chunk);
   if (position !== end) throw Object.assign(new Error("the answer was cut short"), { code: "ECONNRESET" });
+  return crc;
 }
 
 async function etagOf({ s3, bucket, key }: S3Place, bytes: number, signal: AbortSignal | undefined): Promise<string> {

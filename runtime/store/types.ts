@@ -27,6 +27,8 @@ export interface Transfer {
   onProgress?(bytes: number): void;
   /** Of a download: the first `bytes` bytes are in the file at `path`. A store may call it never. */
   onArrived?(path: string, bytes: number): void;
+  /** Of a download, at its end: the CRC-32 of the bytes as they came. A store may call it never. */
+  onCrc32?(crc: number): void;
 }
 
 export interface ObjectStore {

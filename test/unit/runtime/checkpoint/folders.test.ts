@@ -7,6 +7,9 @@ import {
   newestCheckpoint,
   pruneCheckpoints,
   publishCheckpoint,
+  recoverReplaced,
+  stepInName,
+  writeCheckpoint,
 } from "../../../../runtime/checkpoint/folders.ts";
 
 let dir: string;
@@ -35,13 +38,14 @@ test("orders other names by time", () => {
     ["final", 20],
     ["epoch-3", 10],
   ] as const) {
-    mkdirSync(join(dir, name));
+    publish(name);
     utimesSync(join(dir, name), seconds, seconds);
   }
   expect(names()).toEqual(["epoch-3", "final", "best"]);
 });
 
-test("does not see what is unfinished, nor files", () => {
+test("does not see what is unfinished, empty, nor files", () => {
+  mkdirSync(join(dir, "step-7"));
   for (const name of [".unfinished-x", "step-5.tmp", "step-6.partial"]) mkdirSync(join(dir, name));
   writeFileSync(join(dir, "latest"), "step-5");
   expect(names()).toEqual([]);
@@ -71,4 +75,36 @@ test("keeps the newest, and sweeps up after killed writers", () => {
   expect(readdirSync(dir).sort()).toEqual(["step-10", "step-3"]);
   pruneCheckpoints(dir, 0);
   expect(readdirSync(dir)).toEqual(["step-10"]);
+});
+
+test("puts back what a killed writer had moved aside, unless the new one is there", () => {
+  for (const name of [".replaced-step-1", ".replaced-step-2", "step-2"]) {
+    mkdirSync(join(dir, name));
+    writeFileSync(join(dir, name, "weights"), name);
+  }
+  recoverReplaced(dir);
+  expect(readdirSync(dir).sort()).toEqual(["step-1", "step-2"]);
+  expect(readFileSync(join(dir, "step-1", "weights"), "utf8")).toBe(".replaced-step-1");
+  expect(readFileSync(join(dir, "step-2", "weights"), "utf8")).toBe("step-2");
+  recoverReplaced(join(dir, "none"));
+});
+
+test.each([
+  ["step-00000200", 200],
+  ["checkpoint-1000", 1000],
+  ["/runs/7/epoch-3.pt", 3],
+  ["best", undefined],
+])("the step in %s is %s", (folder, step) => {
+  expect(stepInName(folder)).toBe(step);
+});
+
+test("a folder is written beside other work, and is whole or absent too", async () => {
+  await writeCheckpoint(dir, "step-1", async (folder) => writeFileSync(join(folder, "weights"), "1"));
+  await expect(
+    writeCheckpoint(dir, "step-2", async (folder) => {
+      writeFileSync(join(folder, "weights"), "2");
+      throw new Error("killed");
+    }),
+  ).rejects.toThrow("killed");
+  expect(readdirSync(dir)).toEqual(["step-1"]);
 });

@@ -48,8 +48,8 @@ test("data goes first, then sums, manifest and head", async () => {
     parent: null,
     time: "2026-01-01T00:00:00.000Z",
     files: [
-      { path: "a.bin", bytes: 1, sha256: sha256("A") },
-      { path: "sub/b.bin", bytes: 1, sha256: sha256("B") },
+      { path: "a.bin", bytes: 1, sha256: sha256("A"), crc32: "d3d99e8b" },
+      { path: "sub/b.bin", bytes: 1, sha256: sha256("B"), crc32: "4ad0cf31" },
     ],
     metrics: { loss: 1.5 },
     experiment: "char-gpt",
