@@ -5,12 +5,12 @@ import { pipeline } from "node:stream";
 import { createGzip } from "node:zlib";
 import { UserError } from "../../common/errors.ts";
 import type { Log } from "../../common/log.ts";
+import { renderManifest } from "../../common/sent-files.ts";
+import { type TarMember, tarStream } from "../../common/tar.ts";
 import { shellQuote } from "../shell-quote.ts";
 import type { Connection } from "./connection.ts";
 import type { ContentFile } from "./content.ts";
-import { renderManifest } from "./manifest.ts";
 import type { PushPlan } from "./plan.ts";
-import { type TarMember, tarStream } from "./tar.ts";
 
 /** A file of ours for `W/.vastlane`. */
 export interface StateFile {

@@ -7,8 +7,8 @@ import { createHash } from "node:crypto";
 import { closeSync, lstatSync, openSync, readlinkSync, readSync, type Stats } from "node:fs";
 import { dirname, join, posix } from "node:path";
 import { UserError } from "../../common/errors.ts";
+import { looksSecret } from "../../common/never-sent.ts";
 import { listFiles } from "./list-files.ts";
-import { looksSecret } from "./never-sent.ts";
 
 export interface ContentFile {
   /** Relative to the project, `/` between folders. */

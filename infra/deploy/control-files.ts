@@ -34,7 +34,7 @@ export function controlFiles(
   const state = `${workspace}/.vastlane`;
   const { requirements, setup } = request;
   const plain = (name: string) => readFileSync(new URL(`../../templates/${name}`, import.meta.url), "utf8");
-  const deps = { ...NODE, requirements: requirements ?? "", setup: setup ?? "" };
+  const deps = { ...NODE, ...moduleFacts(request), requirements: requirements ?? "", setup: setup ?? "" };
   return [
     { name: "run.json", mode: 0o600, text: `${JSON.stringify(runFile(request.run, workspace, contentHash))}\n` },
     { name: "env", mode: 0o600, text: envLines(shellEnvironment(request.run, workspace)) },
@@ -52,6 +52,13 @@ export function controlFiles(
     { name: "start.sh", mode: 0o755, text: plain("start.sh") },
     { name: "stop.sh", mode: 0o755, text: plain("stop.sh") },
   ];
+}
+
+/** Names of the public modules, and the package.json that makes `vastlane/<name>` of them. */
+function moduleFacts({ bundles }: PushRequest): { modules: string; modulePackage: string } {
+  const names = Object.keys(bundles.modules).sort();
+  const exports = Object.fromEntries(names.map((name) => [`./${name}`, `./${name}.mjs`]));
+  return { modules: names.join(" "), modulePackage: JSON.stringify({ name: "vastlane", type: "module", exports }) };
 }
 
 /** `run.json`. Its hash covers what makes it another job: project, command and settings. A dev box has no job. */

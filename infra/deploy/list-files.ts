@@ -8,8 +8,8 @@ import { existsSync, lstatSync, readdirSync } from "node:fs";
 import { join, relative, resolve, sep } from "node:path";
 import { UserError } from "../../common/errors.ts";
 import { readFileIfThere } from "../../common/files.ts";
-import { type IsIgnored, ignoreRules } from "./ignore-rules.ts";
-import { neverSent } from "./never-sent.ts";
+import { type IsIgnored, ignoreRules } from "../../common/ignore-rules.ts";
+import { neverSent } from "../../common/never-sent.ts";
 
 export interface Listing {
   /** Relative to the project, `/` between folders, sorted by code unit. */

@@ -3,8 +3,10 @@
  * Nothing on the machine is lost by it: a file edited there is kept when it is newer, put aside when it is older,
  * and a file deleted here goes there only if nobody touched it. Pure.
  */
+
+import type { SentFile } from "../../common/sent-files.ts";
 import type { ContentFile } from "./content.ts";
-import { type SentFile, sentFile } from "./manifest.ts";
+import { sentFile } from "./manifest.ts";
 
 export interface RemoteFile {
   /** Unix seconds on the machine's disk. */

@@ -198,7 +198,10 @@ function stateFiles(
   const isOther = (name: string, bytes: Uint8Array) =>
     remote.stateHashes.get(name) !== createHash("sha256").update(bytes).digest("hex");
   const bytesOf = (name: string) => files.find((file) => file.name === name)?.bytes ?? Buffer.alloc(0);
-  files.push({ name: "experiment.mjs", mode: 0o644, bytes: readFileSync(localPath(request.bundles.experiment, root)) });
+  for (const [module, path] of Object.entries(request.bundles.modules)) {
+    const file = { name: `${module}.mjs`, mode: 0o644, bytes: readFileSync(localPath(path, root)) };
+    if (isOther(file.name, file.bytes)) files.push(file);
+  }
   const isNewAgent = isOther("agent.mjs", bundle);
   if (isNewAgent) files.push({ name: "agent.mjs", mode: 0o644, bytes: bundle });
   const run = JSON.parse(Buffer.from(bytesOf("run.json")).toString()) as unknown;

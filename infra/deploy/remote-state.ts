@@ -1,5 +1,5 @@
 /** What the probe on the machine answered (templates/deploy-probe.sh), as data. Pure. */
-import { parseManifest, type SentFile } from "./manifest.ts";
+import { parseManifest, type SentFile } from "../../common/sent-files.ts";
 import type { RemoteFile } from "./plan.ts";
 
 export interface RemoteState {

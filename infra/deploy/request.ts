@@ -50,8 +50,8 @@ export interface PushRequest {
   run: RunSpec;
   /** Folders and files of the project. */
   sync: string[];
-  /** Paths of the built agent and of `vastlane/experiment`, relative to the project. */
-  bundles: { agent: string; experiment: string };
+  /** Paths of the built agent and of the public modules (`vastlane/<name>`) by name, relative to the project. */
+  bundles: { agent: string; modules: Record<string, string> };
   /** Python requirements, relative to the project; used when the file is there. */
   requirements: string | null;
   /** A file of the project or a shell command, run once on the machine. */

@@ -24,8 +24,8 @@ export interface DeployOptions {
 /** Paths of what is built for machines. */
 export interface Bundles {
   agent: string;
-  /** The module `vastlane/experiment`. */
-  experiment: string;
+  /** The public modules `vastlane/<name>`, by name. */
+  modules: Record<string, string>;
 }
 
 /** A request with the machine left open. */
@@ -49,7 +49,12 @@ export function deploySpec({ root, config, runId, identityFile, bundles }: Deplo
   const { everySteps, everySeconds, keepLast, keepRemote, keepEvery, keepBest } = config.checkpoint;
   const request: DeploySpec["request"] = {
     sync: config.workspace.sync,
-    bundles: { agent: portablePath(bundles.agent, root), experiment: portablePath(bundles.experiment, root) },
+    bundles: {
+      agent: portablePath(bundles.agent, root),
+      modules: Object.fromEntries(
+        Object.entries(bundles.modules).map(([name, path]) => [name, portablePath(path, root)]),
+      ),
+    },
     requirements: config.workspace.requirements,
     setup: config.workspace.setup,
     secretNames: config.secrets,
@@ -77,7 +82,7 @@ export function deploySpec({ root, config, runId, identityFile, bundles }: Deplo
   return {
     request,
     budget,
-    contentHash: hashOf(content.hash, [bundles.agent, bundles.experiment], { request, budget }),
+    contentHash: hashOf(content.hash, [bundles.agent, ...Object.values(bundles.modules)], { request, budget }),
     hashes: runHashes(request.run, content.hash),
     leftOut: content.leftOut,
   };

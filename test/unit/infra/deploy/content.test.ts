@@ -2,8 +2,8 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, wri
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { neverSent } from "../../../../common/never-sent.ts";
 import { readContent, sizeText } from "../../../../infra/deploy/content.ts";
-import { neverSent } from "../../../../infra/deploy/never-sent.ts";
 
 let root: string;
 beforeEach(() => {

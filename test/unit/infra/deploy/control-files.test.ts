@@ -16,7 +16,7 @@ const request: PushRequest = {
   target: { contractId: 7, user: "root", addresses: [], hostKeys: null, identityFile: null },
   run,
   sync: ["."],
-  bundles: { agent: "agent.mjs", experiment: "experiment.mjs" },
+  bundles: { agent: "agent.mjs", modules: { trainer: "trainer.mjs", experiment: "experiment.mjs" } },
   requirements: "requirements.txt",
   setup: null,
   secretNames: ["HF_TOKEN"],

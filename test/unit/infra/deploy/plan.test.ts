@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import type { SentFile } from "../../../../common/sent-files.ts";
 import type { ContentFile } from "../../../../infra/deploy/content.ts";
-import { type SentFile, sentFile } from "../../../../infra/deploy/manifest.ts";
+import { sentFile } from "../../../../infra/deploy/manifest.ts";
 import { type PushSituation, planPush, type RemoteFile } from "../../../../infra/deploy/plan.ts";
 
 const hash = (letter: string) => letter.repeat(64);

@@ -21,7 +21,7 @@ const spec = (config: Record<string, unknown> = {}, at = root) =>
     config: parseConfig({ experiment: { command: ["python", "train.py"] }, ...config }),
     runId: "dev/main",
     identityFile: join(at, ".vastlane/id"),
-    bundles: { agent: join(at, "agent.mjs"), experiment: join(at, "experiment.mjs") },
+    bundles: { agent: join(at, "agent.mjs"), modules: { experiment: join(at, "experiment.mjs") } },
   });
 
 test("a copy of the project elsewhere gives the same request and the same hash", () => {

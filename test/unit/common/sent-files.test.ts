@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { parseManifest, renderManifest } from "../../../../infra/deploy/manifest.ts";
+import { parseManifest, renderManifest } from "../../../common/sent-files.ts";
 
 test("a record is read back as it was written, blanks in names included", () => {
   const file = fc.record({

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { type TarMember, tarStream } from "../../../../infra/deploy/tar.ts";
+import { type TarMember, tarStream } from "../../../common/tar.ts";
 
 async function archive(members: TarMember[]): Promise<Buffer> {
   const chunks: Uint8Array[] = [];

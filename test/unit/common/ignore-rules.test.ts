@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { ignoreRules } from "../../../../infra/deploy/ignore-rules.ts";
+import { ignoreRules } from "../../../common/ignore-rules.ts";
 
 /** What of `paths` is left by the rules; a path ending in a slash is a folder. */
 function left(files: Record<string, string>, paths: string[]): string[] {
