@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { parse } from "yaml";
 import { messageOf, UserError } from "../common/errors.ts";
 import { parseConfig, type StackConfig } from "../infra/config.ts";
-import { findProjectRoot, stateFolder } from "../infra/project.ts";
+import { environmentOf, findProjectRoot, stateFolder } from "../infra/project.ts";
 import { operationLog } from "../infra/vast/handler-context.ts";
 import type { Io } from "./command.ts";
 import { type Engine, ensureLocalStack, pulumiEnv, resolveEngine } from "./engine.ts";
@@ -81,7 +81,15 @@ export async function openOperation(stack: string, io: Io): Promise<Operation> {
     recoverStack(stack, root, io, note),
   ]);
   if (config.market === "emulator") await ensureLocalStack({ ...options, stack });
-  return { root, stateDir: stateFolder(root), stack, config, engine, env: pulumiEnv(stack, options), io };
+  const forPlugins = config.checkpoint.store === "aws" ? awsVariables(root, io.env) : {};
+  const all = { ...forPlugins, ...pulumiEnv(stack, options) };
+  return { root, stateDir: stateFolder(root), stack, config, engine, env: all, io };
+}
+
+/** The plugin of `@pulumi/aws` knows nothing of `.env`. */
+function awsVariables(root: string, env: Io["env"]): Record<string, string> {
+  const entries = Object.entries(environmentOf(root, env as NodeJS.ProcessEnv));
+  return Object.fromEntries(entries.filter(([name]) => name.startsWith("AWS_"))) as Record<string, string>;
 }
 
 /**

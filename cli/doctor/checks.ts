@@ -19,6 +19,7 @@ import { type Env, stateFolder, vastlaneFolder } from "../project.ts";
 import { usd } from "../table.ts";
 import { canIsolate, installCommand, missingTools, TOOLS } from "../tools.ts";
 import { findInstaller } from "./installer.ts";
+import { checkStores } from "./store-check.ts";
 
 export interface CheckContext {
   env: Env;
@@ -76,6 +77,7 @@ export const CHECKS: readonly Check[] = [
   },
   { name: "local stack", run: checkStack, fix: SETUP },
   { name: "disk", run: checkDisk, fix: "free some space" },
+  { name: "checkpoint stores", run: checkStores, fix: "see vastlane:checkpoint in the stack's file" },
   { name: "emulator", run: checkEmulator, fix: "npx vastlane emulator start" },
 ];
 

@@ -5,6 +5,9 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { Secret } from "../../../common/secret.ts";
+import type { Store } from "../../../infra/storage/access.ts";
+import { ownerOf } from "../../../infra/storage/aws-owner.ts";
 import { type BucketInputs, bucketHandlers } from "../../../infra/storage/bucket-handlers.ts";
 
 interface Answer {
@@ -45,7 +48,7 @@ afterEach(() => {
 /** `PUT versioning`, `GET list`, `PUT bucket`. */
 function nameOf({ method, url = "" }: IncomingMessage): string {
   const query = new URL(url, "http://store").searchParams;
-  const names = ["list-type", "versioning", "publicAccessBlock", "encryption", "policy", "lifecycle"];
+  const names = ["list-type", "versioning", "publicAccessBlock", "encryption", "policy", "lifecycle", "tagging"];
   const name = names.find((it) => query.has(it)) ?? "bucket";
   return `${method} ${name === "list-type" ? "list" : name}`;
 }
@@ -132,4 +135,25 @@ test("over plain HTTP no policy is set that would lock everybody out", async () 
   answerTo = (call) => (call === "GET list" ? MISSING : { status: 200 });
   await create();
   expect(asked).not.toContain("PUT policy");
+});
+
+test("tags that may not be read are an error, never somebody else's bucket", async () => {
+  answerTo = (call) => (call === "GET tagging" ? { status: 403, code: "AccessDenied" } : { status: 200 });
+  const store: Store = {
+    kind: "aws",
+    endpoint,
+    region: "us-east-1",
+    bucket: "my-bucket",
+    prefix: "",
+    isEmulated: false,
+    keys: { accessKeyId: "id", secretAccessKey: new Secret("secret"), sessionToken: null },
+    profile: null,
+    keysFrom: "the test's keys",
+  };
+  await expect(ownerOf(store, "vastlane/dev")).rejects.toMatchObject({
+    code: "VL_STORE_DENIED",
+    what: "it cannot be told whose bucket my-bucket is",
+    why: "its tags may not be read with the test's keys",
+    hint: "allow s3:GetBucketTagging, or use the bucket through vastlane:checkpoint.store: s3, which needs no tags",
+  });
 });

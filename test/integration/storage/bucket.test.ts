@@ -2,22 +2,28 @@
  * The bucket's handlers against moto's server, which has every setting of S3: what fakes cannot show is that a real
  * server takes our requests and gives back what was set.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
+  CreateBucketCommand,
   GetBucketEncryptionCommand,
   GetBucketLifecycleConfigurationCommand,
   GetBucketLocationCommand,
   GetBucketPolicyCommand,
   GetBucketVersioningCommand,
   GetPublicAccessBlockCommand,
+  PutBucketTaggingCommand,
   PutBucketVersioningCommand,
   PutObjectCommand,
   type S3Client,
 } from "@aws-sdk/client-s3";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { checkStores } from "../../../cli/doctor/store-check.ts";
 import { createS3 } from "../../../common/s3.ts";
+import { Secret } from "../../../common/secret.ts";
+import type { Store } from "../../../infra/storage/access.ts";
+import { ownerOf } from "../../../infra/storage/aws-owner.ts";
 import { type BucketInputs, type BucketState, bucketHandlers } from "../../../infra/storage/bucket-handlers.ts";
 import { applySettings, readSettings } from "../../../infra/storage/settings.ts";
 import { type Moto, startMoto } from "../../helpers/moto.ts";
@@ -213,5 +219,50 @@ describe("a bucket of ours", () => {
 
   test("puts no key into the state", () => {
     expect(JSON.stringify(state)).not.toMatch(/secret|AccessKey|test"/i);
+  });
+});
+
+describe("whose an AWS bucket is", () => {
+  const mark = "vastlane/dev";
+  const storeOf = (bucket: string): Store => ({
+    kind: "aws",
+    endpoint: moto.endpoint,
+    region: "us-east-1",
+    bucket,
+    prefix: "ck",
+    isEmulated: false,
+    keys: { accessKeyId: "test", secretAccessKey: new Secret("test"), sessionToken: null },
+    profile: null,
+    keysFrom: "the test",
+  });
+  const tagged = (Bucket: string, Value: string) =>
+    client.send(new PutBucketTaggingCommand({ Bucket, Tagging: { TagSet: [{ Key: "vastlane", Value }] } }));
+
+  test("is told by its tag, which stays with it", async () => {
+    const store = storeOf(inputs().bucket);
+    expect(await ownerOf(store, mark)).toBe("nobody");
+    await client.send(new CreateBucketCommand({ Bucket: store.bucket }));
+    expect(await ownerOf(store, mark)).toBe("other");
+    await tagged(store.bucket, "vastlane/prod");
+    expect(await ownerOf(store, mark)).toBe("other");
+    await tagged(store.bucket, mark);
+    expect(await ownerOf(store, mark)).toBe("ours");
+  });
+});
+
+test("doctor says which stores are there, which will be made, and which are closed", async () => {
+  const there = inputs().bucket;
+  await client.send(new CreateBucketCommand({ Bucket: there }));
+  const stack = (name: string, bucket: string) =>
+    writeFileSync(
+      join(stateDir, `Pulumi.${name}.yaml`),
+      `config: { "vastlane:checkpoint": { store: s3, s3_bucket: ${bucket}, endpoint: "${moto.endpoint}" } }\n`,
+    );
+  stack("dev", there);
+  stack("prod", "never-made-by-anyone");
+  const env = moto.env as Record<string, string>;
+  expect(await checkStores({ env, root: stateDir })).toEqual({
+    state: "ok",
+    detail: `dev: s3://${there}/checkpoints at ${moto.endpoint}; prod: s3://never-made-by-anyone/checkpoints at ${moto.endpoint}, which \`up\` will make`,
   });
 });

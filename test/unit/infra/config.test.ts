@@ -246,3 +246,36 @@ describe("the stacks that ship", () => {
     expect(local).toMatchObject({ market: "emulator" });
   });
 });
+
+describe("checkpoint", () => {
+  const bad = (checkpoint: object) => problems({ checkpoint });
+  const WITH = { store: "s3", s3_bucket: "my-bucket" };
+
+  test("a store needs a bucket, and without a store there may be none", () => {
+    expect(bad({ store: "s3" })).toEqual([
+      "checkpoint.s3_bucket: wanted the name of a bucket, because store is s3, got nothing",
+    ]);
+    expect(bad({ store: "none" })).toEqual([]);
+    expect(bad(WITH)).toEqual([]);
+  });
+
+  test("a bucket's name follows the rules of S3, which are told", () => {
+    expect(bad({ ...WITH, s3_bucket: "My_Bucket" })).toEqual([
+      'checkpoint.s3_bucket: wanted a bucket name: 3 to 63 characters of a-z, 0-9, - and ., a letter or digit at either end, no two dots together, no IP address, none of S3\'s reserved beginnings and endings (xn--, -s3alias ...), got "My_Bucket"',
+    ]);
+  });
+
+  test.each([
+    [{ s3_prefix: "a/*" }, "s3_prefix: wanted a prefix such as checkpoints/dev"],
+    [{ endpoint: "s3.example.com" }, "endpoint: wanted an address such as https://s3.example.com"],
+    [{ endpoint: "https://me:pw@s3.example.com" }, "endpoint: wanted an address such as"],
+    [{ endpoint: "https://s3.example.com/path" }, "endpoint: wanted an address such as"],
+    [{ region: "Frankfurt" }, "region: wanted a region such as eu-central-1"],
+    [{ store: "aws", endpoint: "https://s3.example.com" }, "endpoint: wanted null with store: aws"],
+    [{ keepRemote: 0 }, "keepRemote: wanted more than 0"],
+  ])("%j is refused", (checkpoint, problem) => {
+    const [only = "", ...more] = bad({ ...WITH, ...checkpoint });
+    expect(more).toEqual([]);
+    expect(only.slice(0, problem.length + 11)).toBe(`checkpoint.${problem}`);
+  });
+});

@@ -85,6 +85,13 @@ test("names from the configuration are quoted for the shell", () => {
   expect(text).toContain("setup='echo '\\''a'\\''; $(b)'\n");
 });
 
+test("the public modules make a package of exactly those that were built", () => {
+  const text = file("install_deps.sh")?.text ?? "";
+  expect(text).toContain("for module in experiment trainer; do");
+  const exports = { "./experiment": "./experiment.mjs", "./trainer": "./trainer.mjs" };
+  expect(text).toContain(`'${JSON.stringify({ name: "vastlane", type: "module", exports })}'`);
+});
+
 test("the price lies beside run.json, so that a new one is no other run", () => {
   expect(file("price")?.text).toBe("0.312\n");
   expect(file("run.json", {}, { pricePerHour: 9 })).toEqual(file("run.json"));

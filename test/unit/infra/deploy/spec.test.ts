@@ -38,7 +38,7 @@ test("a copy of the project elsewhere gives the same request and the same hash",
 test.each<[string, () => void, Record<string, unknown>]>([
   ["a project file", () => writeFileSync(join(root, "train.py"), "x"), {}],
   ["the agent", () => writeFileSync(join(root, "agent.mjs"), "new"), {}],
-  ["the module for experiments", () => writeFileSync(join(root, "experiment.mjs"), "new"), {}],
+  ["a public module", () => writeFileSync(join(root, "experiment.mjs"), "new"), {}],
   ["the command", () => {}, { experiment: { command: ["python", "other.py"] } }],
   ["the setup script", () => {}, { workspace: { setup: "echo hi" } }],
 ])("the hash changes with %s", (_, change, config) => {
