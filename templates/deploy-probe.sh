@@ -15,7 +15,7 @@ echo "now $(date +%s)"
 echo "free $(df -Pk "$W" | sed -n '2s/^.* \([0-9][0-9]*\)  *[0-9][0-9]*% .*$/\1/p')"
 command -v rsync >/dev/null && echo "rsync $(rsync --version 2>/dev/null | sed -n '1s/.*version \([0-9][0-9.]*\).*/\1/p')"
 echo "store ${VASTLANE_EMULATOR_S3:-}"
-(cd "$S" && sums agent.mjs env secrets.env store.json 2>/dev/null | sed 's/^/state /')
+(cd "$S" && sums ./*.mjs env secrets.env store.json 2>/dev/null | sed 's|\./||; s/^/state /')
 echo "@run"
 cat "$S/run.json" 2>/dev/null && echo
 echo "@manifest"

@@ -1,7 +1,7 @@
 /**
- * Bundles what machines get of us: the agent, and `vastlane/experiment` for projects that import it. Each is one file
- * that any Node >= 18 runs, with no dependency and the same bytes each time: deploy recognises it by hash. A build is
- * reused while none of the files that went into it has changed.
+ * Bundles what machines get of us: the agent, and the public modules (`vastlane/experiment`, ...) for projects that
+ * import them. Each is one file that any Node >= 18 runs, with no dependency and the same bytes each time: deploy
+ * recognises it by hash. A build is reused while none of the files that went into it has changed.
  */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -24,11 +24,30 @@ const root = fileURLToPath(new URL("../../", import.meta.url));
 /** `outDir`: where bundles and their manifests are kept. */
 export const buildAgent = (outDir?: string): Promise<Bundle> => bundle("agent", "runtime/agent/main.ts", outDir);
 
-/** What `import ... from "vastlane/experiment"` finds on a machine. */
-export const buildExperiment = (outDir?: string): Promise<Bundle> =>
-  bundle("experiment", "runtime/experiment.ts", outDir);
+/**
+ * What `import ... from "vastlane/<name>"` finds on a machine. The agent takes experiments' checkpoints to the store:
+ * only whoever asks for `vastlane/checkpoint` itself may want the store's client, which is ten times all else.
+ */
+const MODULES: Record<string, { entry: string; external?: string[] }> = {
+  checkpoint: { entry: "runtime/checkpoint/index.ts" },
+  experiment: { entry: "runtime/experiment.ts", external: ["@aws-sdk/*"] },
+  trainer: { entry: "runtime/trainer/index.ts", external: ["@aws-sdk/*"] },
+};
 
-async function bundle(name: string, entry: string, outDir = join(root, ".vastlane", "build")): Promise<Bundle> {
+/** The public modules by name. */
+export async function buildModules(outDir?: string): Promise<Record<string, Bundle>> {
+  const built = Object.entries(MODULES).map(
+    async ([name, { entry, external }]) => [name, await bundle(name, entry, outDir, external)] as const,
+  );
+  return Object.fromEntries(await Promise.all(built));
+}
+
+async function bundle(
+  name: string,
+  entry: string,
+  outDir = join(root, ".vastlane", "build"),
+  external: string[] = [],
+): Promise<Bundle> {
   const path = join(outDir, `${name}.mjs`);
   const manifest = join(outDir, `${name}.inputs.json`);
   const cached = readCached(path, manifest);
@@ -42,6 +61,7 @@ async function bundle(name: string, entry: string, outDir = join(root, ".vastlan
     write: false,
     metafile: true,
     bundle: true,
+    external,
     platform: "node",
     format: "esm",
     mainFields: ["module", "main"],
@@ -87,6 +107,7 @@ function hash(content: string | Buffer): string {
 
 // `node runtime/agent/build.ts [folder]` prints where the bundles are: infra ships them without importing the runtime.
 if (import.meta.main) {
-  const [agent, experiment] = await Promise.all([buildAgent(process.argv[2]), buildExperiment(process.argv[2])]);
-  process.stdout.write(`${JSON.stringify({ agent: agent.path, experiment: experiment.path })}\n`);
+  const [agent, modules] = await Promise.all([buildAgent(process.argv[2]), buildModules(process.argv[2])]);
+  const paths = Object.fromEntries(Object.entries(modules).map(([name, { path }]) => [name, path]));
+  process.stdout.write(`${JSON.stringify({ agent: agent.path, modules: paths })}\n`);
 }

@@ -10,7 +10,7 @@ import { type PushReport, type PushWorld, push } from "../../infra/deploy/push.t
 import type { PushRequest, RunSpec } from "../../infra/deploy/request.ts";
 import { runSsh, waitForSsh } from "../../infra/ssh/shell.ts";
 import type { SshTarget } from "../../infra/ssh/target.ts";
-import { buildAgent, buildExperiment } from "../../runtime/agent/build.ts";
+import { buildAgent, buildModules } from "../../runtime/agent/build.ts";
 import { freePort } from "./ports.ts";
 import { runSpec } from "./run-spec.ts";
 import { makeKey } from "./sshd.ts";
@@ -39,7 +39,8 @@ export async function startDeployMachine(options: { plain?: boolean } = {}): Pro
   mkdirSync(root);
   writeFileSync(join(root, "Pulumi.yaml"), "name: test\n");
   const key = makeKey(join(folder, "id"));
-  const [agent, experiment] = await Promise.all([buildAgent(), buildExperiment()]);
+  const [agent, built] = await Promise.all([buildAgent(), buildModules()]);
+  const modules = Object.fromEntries(Object.entries(built).map(([name, { path }]) => [name, path]));
   const host = await createMachineHost({
     home: join(folder, "emulator"),
     apiPort: await freePort(),
@@ -83,7 +84,7 @@ export async function startDeployMachine(options: { plain?: boolean } = {}): Pro
     request: ({ run, ...changes } = {}) => ({
       target,
       sync: ["."],
-      bundles: { agent: agent.path, experiment: experiment.path },
+      bundles: { agent: agent.path, modules },
       requirements: "requirements.txt",
       setup: null,
       secretNames: [],

@@ -15,6 +15,26 @@ import { makeKey } from "../helpers/sshd.ts";
 
 const W = "$VASTLANE_WORKSPACE";
 
+/** Fits y = 2x with the public modules alone, as a project does that is no clone of vastlane. */
+const TRAINING = `
+import { listCheckpoints } from "vastlane/checkpoint";
+import { openExperiment } from "vastlane/experiment";
+import { constant, filled, hashState, InterruptibleTrainer, sgd } from "vastlane/trainer";
+const run = openExperiment({ name: "line", params: { steps: 20 } });
+const model = {
+  init: () => ({ slope: filled([1], 0) }),
+  lossAndGrad({ slope }, xs) {
+    const miss = xs.map((x) => x * (slope.data[0] - 2));
+    const mean = (values) => values.reduce((a, b) => a + b) / xs.length;
+    return { loss: mean(miss.map((m) => m * m)), grads: { slope: [mean(miss.map((m, i) => 2 * m * xs[i]))] } };
+  },
+};
+const data = { count: 8, batch: (examples) => Array.from(examples, (example) => 1 + example / 8) };
+const options = { optimizer: sgd(), schedule: constant(0.2), steps: run.params.steps, batchSize: 4 };
+const { params } = await new InterruptibleTrainer({ run, model, data, ...options }).run();
+console.log("slope", params.slope.data[0].toFixed(3), await hashState(listCheckpoints(run.checkpointDir).at(-1)));
+`;
+
 describe.each([
   ["a sandbox of the emulator, where it can make one", undefined],
   ["a machine that is a plain sshd of this user", true],
@@ -164,6 +184,13 @@ describe("on one machine", () => {
     expect(await machine.run("pgrep -cf 'sleep 100$' || true")).toBe("1\n");
     await machine.push({ run: { command: null } });
     await eventually(async () => expect(await machine.run("pgrep -cf 'sleep 100$' || true")).toBe("0\n"));
+  });
+
+  test("a project that is no clone of vastlane trains with the public modules", async () => {
+    machine.write({ "train.mjs": TRAINING });
+    await machine.push();
+    const output = await machine.run(`cd ${W}/project && VASTLANE_PARAMS={} ${W}/.vastlane/node train.mjs 2>&1`);
+    expect(output).toMatch(/\nslope 2\.000 \{\n {2}params: '[0-9a-f]{64}',\n/);
   });
 
   test("of a large file only the changed part goes over, by rsync", async () => {

@@ -79,6 +79,8 @@ function install(values: { sha256?: string; requirements?: string; setup?: strin
   const text = renderTemplate("install_deps.sh.hbs", {
     nodeVersion: "24.11.1",
     nodeSha256: { x64: sum, arm64: sum },
+    modules: "experiment trainer",
+    modulePackage: '{ "name": "vastlane" }',
     requirements: values.requirements ?? "",
     setup: values.setup ?? "",
   });
@@ -177,6 +179,15 @@ test("a setup script of the project runs again when its text changes", () => {
   expect(install({ setup: "setup.sh" }).stdout).toBe("");
   writeFileSync(join(project, "setup.sh"), "echo two\n");
   expect(install({ setup: "setup.sh" }).stdout).toBe("deps: running the setup script\ntwo\n");
+});
+
+test("the public modules are found as a package one folder above the project", () => {
+  program("node", nodeScript);
+  expect(install().status).toBe(0);
+  const made = join(folder, "workspace/node_modules/vastlane");
+  expect(readFileSync(join(made, "package.json"), "utf8")).toBe('{ "name": "vastlane" }\n');
+  expect(readlinkSync(join(made, "trainer.mjs"))).toBe(join(state, "trainer.mjs"));
+  expect(readlinkSync(join(made, "experiment.mjs"))).toBe(join(state, "experiment.mjs"));
 });
 
 test("packages lent to the machine are linked into the project, and the project's own are left alone", () => {

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { buildAgent } from "../../../../runtime/agent/build.ts";
+import { buildAgent, buildModules } from "../../../../runtime/agent/build.ts";
 
 function temporary(): string {
   const dir = mkdtempSync(join(tmpdir(), "vastlane-build-"));
@@ -17,6 +17,16 @@ test("builds the same bundle each time, which needs nothing but Node and knows n
   expect(first.code).not.toContain(process.cwd());
   const imported = [...first.code.matchAll(/from "([^"]+)"/g)].map((match) => match[1]);
   expect(imported.filter((name) => !name?.startsWith("node:"))).toEqual([]);
+});
+
+test("builds each public module; only that of checkpoints brings the store's client", async () => {
+  const modules = await buildModules(temporary());
+  expect(Object.keys(modules)).toEqual(["checkpoint", "experiment", "trainer"]);
+  const { checkpoint, experiment, trainer } = modules;
+  expect(checkpoint?.code.length).toBeLessThan(1_100_000);
+  expect(experiment?.code.length).toBeLessThan(30_000);
+  expect(trainer?.code.length).toBeLessThan(200_000);
+  for (const { code } of Object.values(modules)) expect(code).not.toContain(process.cwd());
 });
 
 test("keeps the build while nothing changes, and mends a damaged one", async () => {
