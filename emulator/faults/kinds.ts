@@ -10,6 +10,7 @@ export interface FaultKind {
 }
 
 const on = "which calls: any, create, destroy, state, read, list, search, ssh, user, ... (default as the kind says)";
+const operations = "only these operations of S3: PutObject, UploadPart, GetObject, ... (any)";
 const id = "contract id; absent: the next contract that starts";
 
 export const FAULT_KINDS = {
@@ -57,6 +58,32 @@ export const FAULT_KINDS = {
     meaning: "Calls answer a server error without effect.",
     lasts: "once",
     params: { on, status: "500..599 (500)", body: "text of the answer" },
+  },
+  "s3-down": { meaning: "The store closes every connection without an answer.", lasts: "lasting", params: {} },
+  "s3-error": {
+    meaning: "Requests to the store answer an error without effect.",
+    lasts: "once",
+    params: { status: "HTTP status (500)", code: "S3's word for it (as the status says)", on: operations },
+  },
+  "s3-no-conditions": {
+    meaning: "The store has no conditional writes: If-Match and If-None-Match are answered 501.",
+    lasts: "lasting",
+    params: {},
+  },
+  "s3-slow": {
+    meaning: "The store is slow.",
+    lasts: "lasting",
+    params: { ms: "real milliseconds before each answer (0)", bytesPerSecond: "of each transfer (no limit)" },
+  },
+  "s3-slow-down": {
+    meaning: "Requests to the store answer 503 SlowDown.",
+    lasts: "once",
+    params: { on: operations },
+  },
+  "s3-torn": {
+    meaning: "The connection is cut in the middle of an upload or download.",
+    lasts: "once",
+    params: { on: operations },
   },
   "ssh-refused": { meaning: "The machine's SSH ports refuse connections.", lasts: "once", params: { id } },
   "ssh-slow": { meaning: "The machine's SSH answers very slowly.", lasts: "once", params: { id } },
