@@ -20,6 +20,7 @@ import { unixSeconds } from "./heartbeat.ts";
 import { type Claim, type Keeper, openKeeper } from "./keeper/index.ts";
 import { saveOutput } from "./keeper/output.ts";
 import { readPrice, spentHere } from "./keeper/spend.ts";
+import { keepWorkspace } from "./keeper/workspace.ts";
 import { openOutputPipe } from "./output-pipe.ts";
 import { createPace } from "./pace.ts";
 import { markedGroups } from "./process-table.ts";
@@ -138,6 +139,7 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
       if (life.signal.aborted) return;
       output.refresh();
       if (isTimeOver()) dispatch("time-over");
+      if (KEEPS_SNAPSHOTS.has(state)) keeper?.snapshotNowAndThen();
       beat();
     }
   }
@@ -169,6 +171,7 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
     try {
       const store = openRunStore(files.store, { ...options.env, ...container });
       if (!store) return undefined;
+      const workspaceKeeper = keepWorkspace({ store, workspace, clock, log, say });
       const opened = openKeeper({
         store,
         run,
@@ -182,8 +185,12 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
         heartbeat: leaseHeartbeat,
         spentHere: () => spentHere(readPrice(files.price), born, unixSeconds(clock.now())),
         metrics: () => progress.look().metric?.values ?? {},
-        saveWorkspace: (held) => saveOutput(store, held.epoch, files.output),
-        ...leaseTimes(options.env),
+        restoreWorkspace: (held) => workspaceKeeper.restore(held),
+        async saveWorkspace(held, signal) {
+          await saveOutput(store, held.epoch, files.output);
+          await workspaceKeeper.save(held, signal);
+        },
+        ...timesForTests(options.env),
       });
       opened.onLost((loss) => {
         warning = loss.message;
@@ -409,6 +416,9 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
   }
 }
 
+/** While a person or a command may be changing files. */
+const KEEPS_SNAPSHOTS = new Set<State>(["idle", "running", "waiting", "done", "failed"]);
+
 /** The states in which something comes to an end, and why. */
 const CAUSES: Partial<Record<State, Cause>> = {
   finishing: "done",
@@ -424,9 +434,13 @@ function causeOf(state: State): Cause {
 }
 
 /** For tests, which would else wait for seconds. */
-function leaseTimes(env: NodeJS.ProcessEnv): { ttlSeconds?: number; renewMs?: number; pollMs?: number } {
+function timesForTests(env: NodeJS.ProcessEnv) {
   const ttlSeconds = Number(env.VASTLANE_LEASE_TTL_SECONDS);
-  return ttlSeconds > 0 ? { ttlSeconds, renewMs: ttlSeconds * 333, pollMs: ttlSeconds * 133 } : {};
+  const snapshotMs = Number(env.VASTLANE_SNAPSHOT_SECONDS) * 1000;
+  return {
+    ...(ttlSeconds > 0 && { ttlSeconds, renewMs: ttlSeconds * 333, pollMs: ttlSeconds * 133 }),
+    ...(snapshotMs > 0 && { snapshotMs }),
+  };
 }
 
 function sizeOf(path: string): number {

@@ -10,6 +10,9 @@ export interface Workspace {
   state: string;
   logs: string;
   checkpoints: string;
+  project: string;
+  /** Files that were changed both here and where the project comes from. */
+  conflicts: string;
   files: {
     run: string;
     secrets: string;
@@ -24,6 +27,10 @@ export interface Workspace {
     outgoing: string;
     /** For shells: the newest checkpoint. */
     resume: string;
+    /** What deploy has sent, a line for each file. */
+    manifest: string;
+    /** Archives while they are made or unpacked. */
+    staging: string;
     agent: string;
     heartbeat: string;
     record: string;
@@ -45,6 +52,8 @@ export function workspaceAt(root: string): Workspace {
     state,
     logs,
     checkpoints: join(root, "persistent", "checkpoints"),
+    project: join(root, "project"),
+    conflicts: join(root, "conflicts"),
     files: {
       run: join(state, "run.json"),
       secrets: join(state, "secrets.env"),
@@ -54,6 +63,8 @@ export function workspaceAt(root: string): Workspace {
       price: join(state, "price"),
       outgoing: join(state, "outgoing"),
       resume: join(state, "resume.env"),
+      manifest: join(state, "manifest"),
+      staging: join(state, "staging"),
       agent: join(state, "agent.json"),
       heartbeat: join(state, "heartbeat.json"),
       record: join(state, "record.json"),

@@ -42,13 +42,15 @@ export interface KeeperOptions {
   spentHere(): number;
   /** Numbers of the newest step. */
   metrics(): Record<string, number>;
-  /** Brings the workspace back; before the command's checkpoint. */
+  /** Brings the workspace back on a machine that has not been the last to hold the run. */
   restoreWorkspace?(held: Held): Promise<void>;
   /** Saves the workspace; at an end. */
   saveWorkspace?(held: Held, signal: AbortSignal): Promise<void>;
   ttlSeconds?: number | undefined;
   renewMs?: number | undefined;
   pollMs?: number | undefined;
+  /** Between two looks at the workspace, default 3 minutes. */
+  snapshotMs?: number | undefined;
 }
 
 export type Claim =
@@ -72,8 +74,8 @@ export interface Keeper {
   saved(): { checkpoint: string | null; step: number | null; problem: string | null; isSaved: boolean };
   /** USD over all machines of the run. */
   spentUsd(): number;
-  /** The workspace is to be saved now. */
-  snapshot(signal: AbortSignal): Promise<void>;
+  /** To be called at each beat: saves the workspace every few minutes. */
+  snapshotNowAndThen(): void;
   epoch(): number | null;
 }
 
@@ -85,6 +87,7 @@ const MAY_PASS = new Set([
   "VL_STORE_CLOCK",
   "VL_STORE_DOWN",
 ]);
+const SNAPSHOT_MS = 3 * 60_000;
 const CLAIM_WAIT_MS = 10_000;
 const RETRY_MS = 2_000;
 
@@ -97,6 +100,9 @@ export function openKeeper(options: KeeperOptions): Keeper {
   /** What this disk remembered when the run was taken. */
   let previous: Memory | undefined;
   let trouble: string | null = null;
+  let isSaving = false;
+  let nextSnapshotAt = clock.now() + (options.snapshotMs ?? SNAPSHOT_MS);
+  const life = new AbortController();
   let restoredFrom: { id: string; step: number } | null = null;
 
   return {
@@ -145,7 +151,16 @@ export function openKeeper(options: KeeperOptions): Keeper {
       isSaved: uploads?.isSaved() ?? false,
     }),
     spentUsd,
-    snapshot: (signal) => saveWorkspace(signal),
+    snapshotNowAndThen() {
+      if (isSaving || clock.now() < nextSnapshotAt) return;
+      isSaving = true;
+      void saveWorkspace(life.signal)
+        .catch((error) => log(`the workspace was not saved: ${messageOf(error).split("\n")[0]}`))
+        .finally(() => {
+          isSaving = false;
+          nextSnapshotAt = clock.now() + (options.snapshotMs ?? SNAPSHOT_MS);
+        });
+    },
     epoch: () => held?.epoch ?? null,
   };
 
@@ -184,6 +199,7 @@ export function openKeeper(options: KeeperOptions): Keeper {
     const tenure = held;
     tenure.lost.then((loss) => {
       uploads?.stop();
+      life.abort();
       for (const listener of listeners) listener(loss);
     });
     const { act, why } = decision as unknown as RunDecision;
@@ -224,11 +240,11 @@ export function openKeeper(options: KeeperOptions): Keeper {
 
   async function bringBack(tenure: Held, isFresh: boolean): Promise<string | undefined> {
     const dir = options.checkpointDir;
-    await options.restoreWorkspace?.(tenure);
     const { epoch, previousEpoch, parent } = tenure;
     const damaged = new Set<string>();
     let resumeFrom: string | undefined;
     const restored: string[] = [];
+    if (previous?.epoch !== previousEpoch) await options.restoreWorkspace?.(tenure);
     const isOurs = isContinued({ memory: previous, previousEpoch, parent, isFresh });
     if (!isOurs) {
       const aside = moveAside(dir, epoch);

@@ -1,0 +1,46 @@
+/** The project's folder on this machine, saved to the run's store and brought back from it, in the agent's words. */
+import type { Clock } from "../../../common/clock.ts";
+import type { Log } from "../../../common/log.ts";
+import type { Held } from "../../lease/index.ts";
+import { createSnapshots, restoreSnapshot } from "../../snapshot/index.ts";
+import type { ObjectStore } from "../../store/types.ts";
+import type { Workspace } from "../workspace.ts";
+
+export interface WorkspaceOptions {
+  store: ObjectStore;
+  workspace: Workspace;
+  clock: Clock;
+  log: Log;
+  /** For people who read the command's output. */
+  say(line: string): void;
+}
+
+export function keepWorkspace({ store, workspace, clock, log, say }: WorkspaceOptions) {
+  const { project, conflicts, files } = workspace;
+  const snapshots = createSnapshots();
+  return {
+    async restore({ epoch }: Held): Promise<void> {
+      const found = await restoreSnapshot({ store, epoch, project, conflicts, staging: files.staging, log: say });
+      if (!found) return;
+      const from = `changed on the machine before (${found.time.slice(0, 19)}Z)`;
+      if (found.restored.length > 0) say(`brought back, as ${from}: ${named(found.restored)}`);
+      if (found.deleted.length > 0) say(`deleted again, as on the machine before: ${named(found.deleted)}`);
+      if (found.conflicts.length > 0) {
+        say(
+          `changed on both sides: ${named(found.conflicts)}; the deployed files stay, those ${from} are in ${found.conflictFolder}`,
+        );
+      }
+    },
+    async save(held: Held, signal: AbortSignal): Promise<void> {
+      const place = { project, manifest: files.manifest, staging: files.staging };
+      const name = await snapshots.save({ store, tenure: held, clock, log, signal, ...place });
+      if (name !== undefined) log(`the workspace is saved: ${name}`);
+    },
+  };
+}
+
+/** The first few names; the rest as a number. */
+function named(paths: readonly string[]): string {
+  const more = paths.length - 10;
+  return more > 0 ? `${paths.slice(0, 10).join(", ")} and ${more} more` : paths.join(", ");
+}
