@@ -1,6 +1,6 @@
 /** The Pulumi program: reads the stack's configuration, calls the parts, exports outputs. Decides nothing. */
 import * as pulumi from "@pulumi/pulumi";
-import { Deploy } from "./deploy/index.ts";
+import { Deploy } from "./deployment.ts";
 import { announceCost, planProjectRun, prepareShipment, readProject, withRunKeys } from "./program.ts";
 import { storeResources } from "./storage/resources.ts";
 import { StackGuard } from "./vast/guard.ts";

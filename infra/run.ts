@@ -6,8 +6,7 @@
 import { UserError } from "../common/errors.ts";
 import { decideRun, describeRun, type RunDecision, type RunRecord, runError } from "../common/run-record.ts";
 import type { StackConfig } from "./config.ts";
-import { readContent } from "./deploy/content.ts";
-import { runHashes } from "./deploy/control-files.ts";
+import { readContent, runHashes } from "./deploy/index.ts";
 import { environmentOf } from "./project.ts";
 import { runIdOf } from "./run-id.ts";
 import { keysIn, resolveStore, type Store } from "./storage/access.ts";

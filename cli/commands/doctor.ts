@@ -4,7 +4,8 @@
  */
 import { messageOf, UserError } from "../../common/errors.ts";
 import { type Command, EXIT } from "../command.ts";
-import { CHECKS, type Check, type CheckContext, type Finding } from "../doctor/checks.ts";
+import { CHECKS } from "../doctor/checks.ts";
+import type { Check, CheckContext, Finding } from "../doctor/types.ts";
 import { projectRoot } from "../project.ts";
 
 export interface Result extends Omit<Finding, "fix"> {

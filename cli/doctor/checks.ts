@@ -6,7 +6,6 @@ import { existsSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import type { Clock } from "../../common/clock.ts";
 import { UserError } from "../../common/errors.ts";
 import { findProgram } from "../../common/programs.ts";
 import { emulatorStatus } from "../../emulator/index.ts";
@@ -15,32 +14,12 @@ import { emulatorHome, resolveMarket } from "../../infra/vast/market.ts";
 import { tryKey } from "../../infra/vast/try-key.ts";
 import { commandPluginPiece, engineProgram, isWhole, pulumiHome } from "../engine/location.ts";
 import { COMMAND_PLUGIN_VERSION, ENGINE_VERSION, versionOf } from "../engine.ts";
-import { type Env, stateFolder, vastlaneFolder } from "../project.ts";
+import { stateFolder, vastlaneFolder } from "../project.ts";
 import { usd } from "../table.ts";
 import { canIsolate, installCommand, missingTools, TOOLS } from "../tools.ts";
 import { findInstaller } from "./installer.ts";
 import { checkStores } from "./store-check.ts";
-
-export interface CheckContext {
-  env: Env;
-  root: string;
-  clock: Clock;
-  signal: AbortSignal;
-}
-
-export interface Finding {
-  state: "ok" | "warn" | "fail";
-  /** What was found, in one line. */
-  detail: string;
-  /** In place of the check's own fix. */
-  fix?: string;
-}
-
-export interface Check {
-  name: string;
-  run(context: CheckContext): Finding | Promise<Finding>;
-  fix: string;
-}
+import type { Check, CheckContext, Finding } from "./types.ts";
 
 const ok = (detail: string): Finding => ({ state: "ok", detail });
 const warn = (detail: string): Finding => ({ state: "warn", detail });

@@ -7,7 +7,7 @@ import { contextOf, describeStore, resolveStore, type Store, s3AccessOf } from "
 import { lookAtBucket } from "../../infra/storage/look.ts";
 import { readStackConfig } from "../operation.ts";
 import { stacksOf } from "../session.ts";
-import type { CheckContext, Finding } from "./checks.ts";
+import type { CheckContext, Finding } from "./types.ts";
 
 /** Of these a person need not care as long as that stack is not used. */
 const NOT_NOW = new Set(["VL_EMULATOR_DOWN", "VL_STORE_NO_KEY", "VL_STORE_DOWN"]);

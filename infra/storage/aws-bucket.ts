@@ -16,10 +16,8 @@ import { BucketPublicAccessBlock } from "@pulumi/aws/s3/bucketPublicAccessBlock.
 import { BucketServerSideEncryptionConfiguration } from "@pulumi/aws/s3/bucketServerSideEncryptionConfiguration.js";
 import { BucketVersioning } from "@pulumi/aws/s3/bucketVersioning.js";
 import * as pulumi from "@pulumi/pulumi";
-import type { Store } from "./access.ts";
-import { type Owner, ownerOf, TAG } from "./aws-owner.ts";
+import { type Owner, TAG } from "./aws-owner.ts";
 import { runPolicy, tlsOnlyPolicy } from "./policy.ts";
-import type { StoreResources } from "./resources.ts";
 
 export interface AwsBucketArgs {
   bucket: string;
@@ -121,14 +119,4 @@ function makeRunKeys(name: string, args: AwsBucketArgs, inside: pulumi.CustomRes
       }),
     ),
   );
-}
-
-/** @throws UserError VL_BUCKET_REFUSED, VL_STORE_* when it cannot be told whose the bucket is */
-export async function awsStore(store: Store, stack: string, oldVersionDays: number): Promise<StoreResources> {
-  const mark = `${pulumi.getProject()}/${stack}`;
-  const { bucket, prefix, region, profile } = store;
-  const owner = await ownerOf(store, mark);
-  if (owner === "other") pulumi.log.info(`bucket ${bucket} exists and is used as it is, with the settings that it has`);
-  const made = new AwsBucket("checkpoints", { bucket, prefix, region, profile, mark, owner, oldVersionDays });
-  return { before: [made], runKeys: made.runKeys, bucket: made.bucket };
 }

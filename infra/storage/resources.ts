@@ -2,6 +2,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { StackConfig } from "../config.ts";
 import type { Store } from "./access.ts";
+import { ownerOf } from "./aws-owner.ts";
 import { S3Bucket } from "./s3-bucket.ts";
 
 export interface StoreResources {
@@ -23,8 +24,7 @@ export async function storeResources(
 ): Promise<StoreResources> {
   if (!store) return { before: [], runKeys: undefined, bucket: undefined };
   if (checkpoint.store === "aws") {
-    const { awsStore } = await import("./aws-bucket.ts"); // 300 MB of package: only where it is asked for
-    return awsStore(store, stack, OLD_VERSION_DAYS);
+    return awsStore(store, stack);
   }
   const bucket = new S3Bucket("checkpoints", {
     stack,
@@ -38,4 +38,16 @@ export async function storeResources(
     for (const line of lines ?? []) pulumi.log.info(line, bucket);
   });
   return { before: [bucket], runKeys: undefined, bucket: bucket.bucket };
+}
+
+/** @throws UserError VL_BUCKET_REFUSED, VL_STORE_* when it cannot be told whose the bucket is */
+async function awsStore(store: Store, stack: string): Promise<StoreResources> {
+  const { bucket, prefix, region, profile } = store;
+  const mark = `${pulumi.getProject()}/${stack}`;
+  const owner = await ownerOf(store, mark);
+  if (owner === "other") pulumi.log.info(`bucket ${bucket} exists and is used as it is, with the settings that it has`);
+  const { AwsBucket } = await import("./aws-bucket.ts"); // a package of 300 MB: only where it is asked for
+  const args = { bucket, prefix, region, profile, mark, owner, oldVersionDays: OLD_VERSION_DAYS };
+  const made = new AwsBucket("checkpoints", args);
+  return { before: [made], runKeys: made.runKeys, bucket: made.bucket };
 }
