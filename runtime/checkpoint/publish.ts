@@ -7,7 +7,7 @@ import { basename } from "node:path";
 import { formatCheckpointId, parseCheckpointId } from "../../common/checkpoint-id.ts";
 import type { Clock } from "../../common/clock.ts";
 import { UserError } from "../../common/errors.ts";
-import { moveHead, readHead } from "../lease/index.ts";
+import { headToBuildOn, moveHead } from "../lease/index.ts";
 import type { Tenure } from "../lease/types.ts";
 import { ConditionFailed, type ObjectStore, type Transfer } from "../store/types.ts";
 import { stepInName } from "./folders.ts";
@@ -61,7 +61,7 @@ export async function publishFolder(publication: Publication): Promise<Manifest>
   const hashing = describe(staged.files, folder, local);
   hashing.catch(() => {}); // looked at below, maybe after a fault of the store
 
-  const parent = (await readHead(store)).head?.checkpoint ?? null;
+  const parent = (await headToBuildOn(store, tenure)).checkpoint;
   const isSame = async (found: Manifest | undefined): Promise<boolean> =>
     found !== undefined && areSameFiles(found.files, await hashing);
 

@@ -69,7 +69,8 @@ export async function fenceHead(
   });
 }
 
-function assertOurs(head: Head, { epoch, holder }: Pick<Tenure, "epoch" | "holder">): void {
+/** @throws LeaseLost unless the head is this holder's to move */
+export function assertOurs(head: Head, { epoch, holder }: Pick<Tenure, "epoch" | "holder">): void {
   if (head.epoch !== epoch || head.holder !== holder) throw new LeaseLost(epoch, { epoch: head.epoch });
 }
 

@@ -4,6 +4,14 @@ export { type FoundHead, HEAD_KEY, moveHead, readHead } from "./head.ts";
 export type { Held } from "./hold.ts";
 export { holderOf } from "./holder.ts";
 export { type FoundLease, LEASE_KEY, LEASE_TTL_SECONDS, readLease } from "./lease-record.ts";
-export { CHECKPOINTS_PREFIX, lineage, listIds, manifestKey, readLineage, type StoredId } from "./lineage.ts";
+export {
+  CHECKPOINTS_PREFIX,
+  headToBuildOn,
+  lineage,
+  listIds,
+  manifestKey,
+  readLineage,
+  type StoredId,
+} from "./lineage.ts";
 export { describeHolder, LeaseLost } from "./lost.ts";
 export { changeRunRecord, type RunChange, readRunRecord } from "./run-record-store.ts";

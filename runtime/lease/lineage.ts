@@ -6,9 +6,9 @@
 import { compareCheckpointIds, parseCheckpointId } from "../../common/checkpoint-id.ts";
 import { readStored } from "../../common/stored-json.ts";
 import type { ObjectStore } from "../store/types.ts";
-import { type FoundHead, readHead } from "./head.ts";
+import { assertOurs, type FoundHead, readHead } from "./head.ts";
 import { readLease } from "./lease-record.ts";
-import type { Head, LeaseRecord } from "./types.ts";
+import type { Head, LeaseRecord, Tenure } from "./types.ts";
 
 export const CHECKPOINTS_PREFIX = "checkpoints/";
 
@@ -90,6 +90,24 @@ export async function newestHead(
   if (pending.length > 0 && (await readHead(store)).head?.epoch !== head.epoch) pending = [];
   const [checkpoint = null, ...ancestors] = [...pending, ...known];
   return { checkpoint, ancestors };
+}
+
+/**
+ * What a new checkpoint is put on top of: its `checkpoint` is the parent. Where somebody has removed the head by hand,
+ * it is what the lease and the manifests say; moving the head sets it again.
+ * @throws LeaseLost; UserError VL_STORE_*
+ */
+export async function headToBuildOn(
+  store: ObjectStore,
+  tenure: Pick<Tenure, "epoch" | "holder">,
+): Promise<Pick<Head, "checkpoint" | "ancestors">> {
+  const found = await readHead(store);
+  if (found.head && found.head.epoch >= tenure.epoch) {
+    assertOurs(found.head, tenure);
+    return found.head;
+  }
+  const [lease, present] = await Promise.all([readLease(store), listIds(store)]);
+  return newestHead(store, found, lease?.record, present);
 }
 
 /** A head older than the last fence: an old writer has set it after somebody removed it, or without conditions. */

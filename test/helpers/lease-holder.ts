@@ -4,7 +4,7 @@
  */
 import { formatCheckpointId } from "../../common/checkpoint-id.ts";
 import { systemClock } from "../../common/clock.ts";
-import { acquireLease, LeaseLost, manifestKey, moveHead, readHead } from "../../runtime/lease/index.ts";
+import { acquireLease, headToBuildOn, LeaseLost, manifestKey, moveHead } from "../../runtime/lease/index.ts";
 import { openStore } from "../../runtime/store/index.ts";
 
 const { access, id, ttlSeconds, renewMs } = JSON.parse(process.argv[2] ?? "");
@@ -31,7 +31,7 @@ for (let step = 1; ; step += 1) {
   await systemClock.sleep(100);
   const name = formatCheckpointId({ step, epoch: held.epoch });
   try {
-    const parent = (await readHead(store)).head?.checkpoint ?? null;
+    const { checkpoint: parent } = await headToBuildOn(store, held);
     // As after a freeze between the look and the write: what the guard cannot see, the head must.
     await store.put(manifestKey(name), JSON.stringify({ format: 1, id: name, parent }), { ifNoneMatch: "*" });
     await moveHead(store, { ...held, assertHeld: async () => {} }, name);

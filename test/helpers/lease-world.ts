@@ -45,8 +45,11 @@ interface Sleeper {
 
 export interface WorldOptions {
   random: Seeded;
-  /** Whether the store keeps its conditions; it says that it does. */
+  /** Whether the store keeps its conditions, and whether it says that it does. */
   keepsConditions?: boolean;
+  saysConditions?: boolean;
+  /** Objects that somebody removes by hand now and then. */
+  removes?: readonly string[];
 }
 
 /** How often things happen, against each other. */
@@ -58,6 +61,7 @@ const WEIGHTS = {
   drift: 0.5,
   freeze: 0.15,
   thaw: 0.12,
+  remove: 0.05,
   kill: 0.06,
   skew: 0.05,
 };
@@ -78,7 +82,8 @@ export interface World {
   isAlive(process: Process): boolean;
 }
 
-export function createWorld({ random, keepsConditions = true }: WorldOptions): World {
+export function createWorld(options: WorldOptions): World {
+  const { random, keepsConditions = true, saysConditions = true, removes = [] } = options;
   const startMs = Date.UTC(2026, 0, 1);
   let now = startMs;
   let storeSkewMs = random.below(2_000_000) - 1_000_000;
@@ -125,7 +130,7 @@ export function createWorld({ random, keepsConditions = true }: WorldOptions): W
           }),
       },
       monotonicMs: steady,
-      store: { ...view, hasConditions: async () => true },
+      store: { ...view, hasConditions: async () => saysConditions },
     };
     lives.push(life);
     note(`${name} starts`);
@@ -208,6 +213,11 @@ export function createWorld({ random, keepsConditions = true }: WorldOptions): W
     add(running.length, WEIGHTS.freeze, () => freeze(pick(running)));
     add(publishing.length, WEIGHTS.freeze, () => freeze(pick(publishing)));
     add(frozen.length, WEIGHTS.thaw * frozen.length, () => thaw(pick(frozen)));
+    add(removes.length, WEIGHTS.remove, () => {
+      const key = pick(removes);
+      note(`somebody removes ${key}`);
+      memory.objects.delete(key);
+    });
     add(running.length, WEIGHTS.kill, () => {
       const life = pick(running);
       note(`${life.name} is killed`);

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { fenceHead, moveHead } from "../../../../runtime/lease/head.ts";
-import { lineage, listIds, manifestKey, readLineage } from "../../../../runtime/lease/lineage.ts";
+import { headToBuildOn, lineage, listIds, manifestKey, readLineage } from "../../../../runtime/lease/lineage.ts";
 import { holder, putManifest, tenure } from "../../../helpers/lease.ts";
 import { type MemoryStore, memoryStore } from "../../../helpers/memory-store.ts";
 
@@ -118,6 +118,26 @@ describe("with a head", () => {
     await store.put("checkpoints/README", "");
     await publish(100);
     expect((await listIds(store)).map((found) => found.id)).toEqual([id(100)]);
+  });
+});
+
+describe("the head to build on", () => {
+  test("is the head", async () => {
+    await fenceHead(store, tenure(1), async () => ({ checkpoint: null, ancestors: [] }));
+    await publish(100);
+    expect(await headToBuildOn(store, tenure(1))).toMatchObject({ checkpoint: id(100) });
+  });
+
+  test("where somebody has removed it, is what lease and manifests say, so that the chain of parents holds", async () => {
+    await write(id(100), null);
+    await write(id(200, 2), id(100));
+    await store.put("lease.json", lease(2, 2, id(100)));
+    expect(await headToBuildOn(store, tenure(2))).toMatchObject({ checkpoint: id(200, 2) });
+  });
+
+  test("is nobody's whose epoch is over", async () => {
+    await fenceHead(store, tenure(2), async () => ({ checkpoint: null, ancestors: [] }));
+    await expect(headToBuildOn(store, tenure(1))).rejects.toThrow("VL_LEASE_LOST");
   });
 });
 
