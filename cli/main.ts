@@ -18,6 +18,7 @@ const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
   status: () => import("./commands/status.ts"),
   ssh: () => import("./commands/ssh.ts"),
   logs: () => import("./commands/logs.ts"),
+  checkpoints: () => import("./commands/checkpoints.ts"),
   offers: () => import("./commands/offers.ts"),
   doctor: () => import("./commands/doctor.ts"),
   env: () => import("./commands/env.ts"),

@@ -41,3 +41,10 @@ export function duration(seconds: number): string {
 export function usd(amount: number): string {
   return `$${amount.toFixed(Math.abs(amount) >= 1 ? 2 : Math.abs(amount) >= 0.01 ? 3 : 4)}`;
 }
+
+/** Bytes with the unit that fits: 512 B, 1.5 KiB, 1.0 GiB. */
+export function bytes(count: number): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  const power = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, count)) / 10));
+  return power === 0 ? `${Math.round(count)} B` : `${(count / 1024 ** power).toFixed(1)} ${units[power]}`;
+}

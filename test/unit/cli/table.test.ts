@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { duration, renderTable, usd } from "../../../cli/table.ts";
+import { bytes, duration, renderTable, usd } from "../../../cli/table.ts";
 
 test("columns are as wide as their longest cell, numbers to the right, nothing behind the last", () => {
   const text = renderTable<{ name: string; price: number; note: string }>(
@@ -45,4 +45,14 @@ test.each([
   [-0.5, "$-0.500"],
 ])("%d is %s", (amount, text) => {
   expect(usd(amount)).toBe(text);
+});
+
+test.each([
+  [0, "0 B"],
+  [1023, "1023 B"],
+  [1024, "1.0 KiB"],
+  [1_610_612_736, "1.5 GiB"],
+  [5 * 1024 ** 5, "5120.0 TiB"],
+])("%i bytes are %s", (count, text) => {
+  expect(bytes(count)).toBe(text);
 });
