@@ -12,15 +12,18 @@ import type { Log } from "../../common/log.ts";
 import { listCheckpoints, newestCheckpoint } from "../checkpoint/index.ts";
 import { holderOf } from "../lease/index.ts";
 import type { LeaseHeartbeat } from "../lease/types.ts";
+import { watchActivity } from "./activity.ts";
 import { afterCrash } from "./backoff.ts";
 import { type CommandEnd, endGroup, type RunningCommand, startCommand } from "./command.ts";
 import { commandEnv, parseContainerEnv, SUPERVISED_BY } from "./command-env.ts";
 import { type Cause, decideEnding, endMachine, selfAccess } from "./ending.ts";
 import { unixSeconds } from "./heartbeat.ts";
+import { watchIdle } from "./idle-watch.ts";
 import { type Claim, type Keeper, openKeeper } from "./keeper/index.ts";
 import { saveOutput } from "./keeper/output.ts";
 import { readPrice, spentHere } from "./keeper/spend.ts";
 import { keepWorkspace } from "./keeper/workspace.ts";
+import { notify } from "./notify.ts";
 import { openOutputPipe } from "./output-pipe.ts";
 import { createPace } from "./pace.ts";
 import { markedGroups } from "./process-table.ts";
@@ -28,7 +31,7 @@ import { watchProgress } from "./progress.ts";
 import { continueRecord, deadlineOf, readRecord } from "./record.ts";
 import { createReporter } from "./reporter.ts";
 import { openRotatingFile } from "./rotating-file.ts";
-import { parseEnvFile, readRun } from "./run-file.ts";
+import { parseEnvFile, type Run, readRun } from "./run-file.ts";
 import { openRunStore } from "./run-store.ts";
 import { type Action, type Event, SHOWN, type State, step } from "./supervise.ts";
 import type { Workspace } from "./workspace.ts";
@@ -38,6 +41,7 @@ const OUTPUT_LIMITS = { maxBytes: 16 << 20, keep: 3 };
 const UPLOAD_SHARE_MS = 10_000;
 /** What start.sh waits beyond the grace, less a little. */
 const LEAVE_EXTRA_MS = 5_000;
+const IDLE_SAMPLE_MS = 15_000;
 const LEAVE_MIN_MS = 3_000;
 /** Whoever follows the output still reads its end. */
 const LINGER_MS = 5_000;
@@ -96,6 +100,7 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
   let work = new AbortController();
   const life = new AbortController();
   const keeper = openKeeperIfShared();
+  const idleWatch = run && selfAccess({ ...options.env, ...container }) ? watchThisMachine(run) : undefined;
 
   const act: Record<Action, () => void> = {
     "end-leftovers": () => void endLeftovers(),
@@ -140,6 +145,7 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
       output.refresh();
       if (isTimeOver()) dispatch("time-over");
       if (KEEPS_SNAPSHOTS.has(state)) keeper?.snapshotNowAndThen();
+      idleWatch?.look(MAY_IDLE.has(state));
       beat();
     }
   }
@@ -190,7 +196,7 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
           await saveOutput(store, held.epoch, files.output);
           await workspaceKeeper.save(held, signal);
         },
-        ...timesForTests(options.env),
+        ...timesForTests({ ...options.env, ...container }),
       });
       opened.onLost((loss) => {
         warning = loss.message;
@@ -203,6 +209,28 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
       problem = warning;
       return undefined;
     }
+  }
+
+  /** Only of a machine that can end itself; what nobody rents bills nobody. */
+  function watchThisMachine({ idleMinutes, env, runId }: Run) {
+    const times = timesForTests({ ...options.env, ...container });
+    return watchIdle({
+      activity: watchActivity({
+        folders: [workspace.project, checkpointDir],
+        isOurs: (pid) => pid === process.pid || pid === process.ppid,
+        now: () => clock.now(),
+      }),
+      clock,
+      idleMinutes: times.idleMinutes ?? idleMinutes,
+      sampleMs: times.idleSampleMs ?? IDLE_SAMPLE_MS,
+      async warn(leftSeconds) {
+        const text = `nothing has moved on this machine for a while: it stops itself in ${leftSeconds} s unless something does`;
+        say(text);
+        const secrets = parseEnvFile(readFileIfThere(files.secrets) ?? "");
+        await notify({ text, runId, webhook: secrets.VASTLANE_WEBHOOK_URL ?? env.VASTLANE_WEBHOOK_URL });
+      },
+      onIdle: () => dispatch("idle-over"),
+    });
   }
 
   async function claim(): Promise<void> {
@@ -396,13 +424,13 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
       restarts: Math.max(0, starts - 1),
       exitCode,
       warning: warningOf(saved?.problem),
-      idleSeconds: null,
-      gpuUtil: null,
+      idleSeconds: idleWatch?.idleSeconds() ?? null,
+      gpuUtil: idleWatch?.gpuUtil() ?? null,
     };
   }
 
   function warningOf(problemOfStore: string | null | undefined): string | null {
-    return [warning, problemOfStore].filter((text) => text).join("; ") || null;
+    return [warning, problemOfStore, idleWatch?.warning()].filter((text) => text).join("; ") || null;
   }
 
   async function quit(): Promise<void> {
@@ -415,6 +443,9 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
     life.abort();
   }
 }
+
+/** While a machine bills and nothing of ours works on it. */
+const MAY_IDLE = new Set<State>(["idle", "claiming", "done", "failed"]);
 
 /** While a person or a command may be changing files. */
 const KEEPS_SNAPSHOTS = new Set<State>(["idle", "running", "waiting", "done", "failed"]);
@@ -436,10 +467,12 @@ function causeOf(state: State): Cause {
 /** For tests, which would else wait for seconds. */
 function timesForTests(env: NodeJS.ProcessEnv) {
   const ttlSeconds = Number(env.VASTLANE_LEASE_TTL_SECONDS);
+  const idleSeconds = Number(env.VASTLANE_IDLE_SECONDS);
   const snapshotMs = Number(env.VASTLANE_SNAPSHOT_SECONDS) * 1000;
   return {
     ...(ttlSeconds > 0 && { ttlSeconds, renewMs: ttlSeconds * 333, pollMs: ttlSeconds * 133 }),
     ...(snapshotMs > 0 && { snapshotMs }),
+    ...(idleSeconds > 0 && { idleMinutes: idleSeconds / 60, idleSampleMs: idleSeconds * 100 }),
   };
 }
 

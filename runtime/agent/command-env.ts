@@ -64,7 +64,7 @@ export function parseContainerEnv(environ: string | undefined): Record<string, s
 /** Variables that belong to the login which happened to start the agent, or to the agent. */
 function withoutSession(env: NodeJS.ProcessEnv): Record<string, string> {
   const isSession =
-    /^(SSH_.*|XDG_.*|TERM|TMUX.*|STY|PWD|OLDPWD|SHLVL|_|LS_COLORS|MAIL|NODE_OPTIONS|VASTLANE_READY_FD|VASTLANE_HEARTBEAT_MS)$/;
+    /^(SSH_.*|XDG_.*|TERM|TMUX.*|STY|PWD|OLDPWD|SHLVL|_|LS_COLORS|MAIL|NODE_OPTIONS|VASTLANE_READY_FD|VASTLANE_HEARTBEAT_MS|VASTLANE_(LEASE_TTL|SNAPSHOT|IDLE)_SECONDS)$/;
   const kept = Object.entries(env).filter(([name, value]) => value !== undefined && !isSession.test(name));
   return Object.fromEntries(kept) as Record<string, string>;
 }
