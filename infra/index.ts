@@ -18,7 +18,7 @@ const guard = new StackGuard("guard", {
   project: pulumi.getProject(),
   stack,
 });
-const store = await storeResources(config, stack, run.store);
+const store = await storeResources(config, stack, run);
 const shipment = withRunKeys(prepared, store, run);
 const machines = run.machineNames.map((name) => new VastInstance(name, { guard, config, keys, after: store.before }));
 for (const [i, machine] of machines.entries()) new Deploy(`${run.machineNames[i]}-deploy`, { machine, ...shipment });

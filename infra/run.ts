@@ -16,6 +16,8 @@ export interface RunPlan {
   runId: string;
   /** Undefined: the stack has no store, so nothing is known of earlier machines. */
   store: Store | undefined;
+  /** The store has no such bucket: it has to be made, also where the state says that it was. */
+  isBucketMissing: boolean;
   act: RunDecision["act"];
   /** The run has ended: nothing may be rented for it, and what is still there ends. */
   isClosed: boolean;
@@ -49,13 +51,23 @@ export async function planRun(options: RunPlanOptions): Promise<RunPlan> {
   const store = resolveStore(config, root, env);
   if (!store) {
     const status = "no store: checkpoints are on the machine's disk only";
-    return { runId, store, act: "start", isClosed: false, generation: 0, text: undefined, status };
+    return {
+      runId,
+      store,
+      isBucketMissing: false,
+      act: "start",
+      isClosed: false,
+      generation: 0,
+      text: undefined,
+      status,
+    };
   }
-  const [record] = await Promise.all([read(store, runId), tryRunKeys(store, runId, env)]);
+  const [found] = await Promise.all([read(store, runId), tryRunKeys(store, runId, env)]);
+  const record = found === "no-bucket" ? undefined : found;
   const { onCodeChange, onParamChange } = config.experiment;
   const wanted = { ...(options.hashes ?? hashesOf(root, config)), onCodeChange, onParamChange };
   const seen: RunRecord | undefined = options.isFresh && record ? { ...record, status: "fresh" } : record;
-  return { store, ...planOf(runId, stack, seen, decideRun(seen, wanted)) };
+  return { store, isBucketMissing: found === "no-bucket", ...planOf(runId, stack, seen, decideRun(seen, wanted)) };
 }
 
 /** Pure. @throws UserError VL_RUN_REFUSED */
@@ -64,7 +76,7 @@ export function planOf(
   stack: string,
   record: RunRecord | undefined,
   decision: RunDecision,
-): Omit<RunPlan, "store"> {
+): Omit<RunPlan, "store" | "isBucketMissing"> {
   const { act, why } = decision;
   if (act === "refuse") throw runError(runId, decision);
   const generation = (record?.generation ?? 0) + (act === "fresh" ? 1 : 0);
@@ -93,7 +105,7 @@ async function tryRunKeys(store: Store, runId: string, env: NodeJS.ProcessEnv): 
   if (keys) await read({ ...store, keys, profile: null, keysFrom: "VASTLANE_RUN_ACCESS_KEY_ID" }, runId);
 }
 
-async function read(store: Store, runId: string): Promise<RunRecord | undefined> {
+async function read(store: Store, runId: string): Promise<RunRecord | "no-bucket" | undefined> {
   try {
     return await readRunRecord(store, runId);
   } catch (error) {

@@ -33,9 +33,11 @@ export interface BucketInputs {
   region: string | null;
   /** Days until a version that was overwritten or deleted is gone for good. */
   oldVersionDays: number;
+  /** The program saw that there is none; left out otherwise, and never kept in the state. */
+  isMissing?: boolean;
 }
 
-export interface BucketState extends BucketInputs {
+export interface BucketState extends Omit<BucketInputs, "isMissing"> {
   schemaVersion: 1;
   /** Made by us, so its settings are ours to keep; an existing bucket is never changed. */
   created: boolean;
@@ -57,6 +59,7 @@ export function bucketHandlers(context: BucketContext) {
       const isOff = SETTING_NAMES.some((name) => olds.settings[name] === "off" || olds.settings[name] === "failed");
       const changes =
         replaces.length > 0 ||
+        news.isMissing === true ||
         olds.region !== news.region ||
         olds.oldVersionDays !== news.oldVersionDays ||
         (olds.created && isOff);
@@ -156,7 +159,12 @@ async function make(client: S3Client, store: Store, inputs: BucketInputs): Promi
   }
 }
 
-function stateOf(inputs: BucketInputs, created: boolean, settings: Settings, place: Place): BucketState {
+function stateOf(
+  { isMissing: _, ...inputs }: BucketInputs,
+  created: boolean,
+  settings: Settings,
+  place: Place,
+): BucketState {
   const lacks = describeLacks(inputs.bucket, settings, created, place.isTls);
   // In full, with the shim's own `__provider`: Pulumi drops what is left out.
   return { ...inputs, schemaVersion: 1, created, settings, lacks };

@@ -16,12 +16,17 @@ export async function lookAtBucket(client: S3Client, store: Store): Promise<"the
     return "there";
   } catch (error) {
     if (storeCodeOf(error) === "NoSuchBucket") return "missing";
-    if (storeCodeOf(error) === "AccessDenied" && statusOf(error) === 403) throw closedTo(store, error);
+    if (isClosed(error)) throw closedTo(store, error);
     throw storeErrorOf(error, contextOf(store, `a list of ${store.bucket}`));
   }
 }
 
-function closedTo(store: Store, cause: unknown): UserError {
+/** The keys are right, and may not. */
+export function isClosed(error: unknown): boolean {
+  return storeCodeOf(error) === "AccessDenied" && statusOf(error) === 403;
+}
+
+export function closedTo(store: Store, cause: unknown): UserError {
   const at = store.endpoint === null ? "" : ` at ${store.endpoint}`;
   return new UserError("VL_BUCKET_REFUSED", {
     what: `bucket ${store.bucket}${at} exists, and these keys may not list it`,

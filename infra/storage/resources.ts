@@ -20,7 +20,7 @@ export const OLD_VERSION_DAYS = 30;
 export async function storeResources(
   { market, checkpoint }: StackConfig,
   stack: string,
-  store: Store | undefined,
+  { store, isBucketMissing }: { store: Store | undefined; isBucketMissing: boolean },
 ): Promise<StoreResources> {
   if (!store) return { before: [], runKeys: undefined, bucket: undefined };
   if (checkpoint.store === "aws") {
@@ -33,6 +33,8 @@ export async function storeResources(
     endpoint: checkpoint.endpoint,
     region: checkpoint.region,
     oldVersionDays: OLD_VERSION_DAYS,
+    // Only when it is so: the state knows what there was, and this is what makes it look again.
+    ...(isBucketMissing && { isMissing: true }),
   });
   bucket.lacks.apply((lines) => {
     for (const line of lines ?? []) pulumi.log.info(line, bucket);

@@ -7,18 +7,19 @@ import { createS3, loadS3 } from "../../common/s3.ts";
 import { statusOf, storeCodeOf, storeErrorOf } from "../../common/store-errors.ts";
 import { readStored } from "../../common/stored-json.ts";
 import { contextOf, runPrefix, type Store, s3AccessOf } from "./access.ts";
+import { closedTo, isClosed } from "./look.ts";
 import { joinKey } from "./names.ts";
 
 /** A person waits for the answer: no long retries. */
 const PATIENCE = { attempts: 4, requestMs: 15_000, connectMs: 4000 };
 
 /**
- * Undefined: the run has no record yet, or there is no bucket yet.
- * @throws UserError VL_STORE_*, VL_CHECKPOINT_BAD
+ * Undefined: the run has no record yet.
+ * @throws UserError VL_STORE_*, VL_BUCKET_REFUSED, VL_CHECKPOINT_BAD
  */
-export async function readRunRecord(store: Store, runId: string): Promise<RunRecord | undefined> {
+export async function readRunRecord(store: Store, runId: string): Promise<RunRecord | "no-bucket" | undefined> {
   const found = await withStore(store, runId, (client, key) => fetchRecord(client, store, key));
-  return found && parseRunRecord(found.body);
+  return found === "no-bucket" ? found : found && parseRunRecord(found.body);
 }
 
 /**
@@ -30,7 +31,7 @@ export async function markFresh(store: Store, runId: string, now: Date): Promise
   return withStore(store, runId, async (client, key) => {
     for (let round = 1; ; round++) {
       const found = await fetchRecord(client, store, key);
-      if (!found) return false;
+      if (!found || found === "no-bucket") return false;
       const next = freshOf(found.body, runId, now.toISOString());
       try {
         await put(client, store, key, JSON.stringify(next), found.etag);
@@ -62,6 +63,7 @@ async function withStore<T>(store: Store, runId: string, act: (client: S3Client,
   try {
     return await act(client, joinKey(runPrefix(store, runId), RUN_RECORD_KEY));
   } catch (error) {
+    if (isClosed(error)) throw closedTo(store, error);
     throw storeErrorOf(error, contextOf(store, `the record of run ${runId}`));
   } finally {
     client.destroy();
@@ -74,7 +76,8 @@ async function fetchRecord(client: S3Client, { bucket }: Store, key: string) {
     const { Body, ETag } = await client.send(new GetObjectCommand({ Bucket: bucket, Key: key }));
     return { body: (await Body?.transformToByteArray()) ?? new Uint8Array(), etag: ETag };
   } catch (error) {
-    if (["NoSuchKey", "NoSuchBucket"].includes(storeCodeOf(error))) return undefined;
+    if (storeCodeOf(error) === "NoSuchBucket") return "no-bucket" as const;
+    if (storeCodeOf(error) === "NoSuchKey") return undefined;
     throw error;
   }
 }

@@ -205,6 +205,13 @@ describe("a bucket of ours", () => {
     expect((await handlers().read("id", state)) as object).toHaveProperty("props");
   });
 
+  test("that the program does not find any more is made again, without a refresh", async () => {
+    const news = { ...wanted, isMissing: true };
+    expect((await handlers().diff("", state, news)).changes).toBe(true);
+    const { outs } = await handlers().update("", state, news);
+    expect(outs).toEqual(state);
+  });
+
   test("that is gone is told as gone, and made again by the next up", async () => {
     const gone = { ...state, bucket: "never-made" };
     expect(await handlers().read("id", gone)).toEqual({});
