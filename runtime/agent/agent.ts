@@ -16,6 +16,7 @@ import { watchActivity } from "./activity.ts";
 import { afterCrash } from "./backoff.ts";
 import { type CommandEnd, endGroup, type RunningCommand, startCommand } from "./command.ts";
 import { commandEnv, parseContainerEnv, SUPERVISED_BY } from "./command-env.ts";
+import { guardDisk } from "./disk-guard.ts";
 import { type Cause, decideEnding, endMachine, selfAccess } from "./ending.ts";
 import { unixSeconds } from "./heartbeat.ts";
 import { watchIdle } from "./idle-watch.ts";
@@ -94,6 +95,7 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
   let waitMs = 0;
   let exitCode = record?.exitCode ?? null;
   let warning: string | null = problem ?? null;
+  let diskWarning: string | null = null;
   let leaveBy = 0;
   let timer = new AbortController();
   /** Of what goes on beside the states: claiming, finishing, ending the machine. */
@@ -146,6 +148,14 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
       if (isTimeOver()) dispatch("time-over");
       if (KEEPS_SNAPSHOTS.has(state)) keeper?.snapshotNowAndThen();
       idleWatch?.look(MAY_IDLE.has(state));
+      diskWarning = guardDisk({
+        root: workspace.root,
+        checkpointDir,
+        logs: workspace.logs,
+        saved: () => keeper?.saved().folder ?? null,
+        hasStore: keeper !== undefined,
+        log,
+      });
       beat();
     }
   }
@@ -430,7 +440,7 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
   }
 
   function warningOf(problemOfStore: string | null | undefined): string | null {
-    return [warning, problemOfStore, idleWatch?.warning()].filter((text) => text).join("; ") || null;
+    return [warning, problemOfStore, idleWatch?.warning(), diskWarning].filter((text) => text).join("; ") || null;
   }
 
   async function quit(): Promise<void> {

@@ -71,7 +71,14 @@ export interface Keeper {
   /** As much of that as the signal leaves time for, then the lease is given back. */
   leave(signal: AbortSignal): Promise<void>;
   /** Newest checkpoint in the store, what keeps newer ones from it, and whether all is safe. */
-  saved(): { checkpoint: string | null; step: number | null; problem: string | null; isSaved: boolean };
+  saved(): {
+    checkpoint: string | null;
+    step: number | null;
+    /** Its folder on this disk. */
+    folder: string | null;
+    problem: string | null;
+    isSaved: boolean;
+  };
   /** USD over all machines of the run. */
   spentUsd(): number;
   /** To be called at each beat: saves the workspace every few minutes. */
@@ -147,6 +154,7 @@ export function openKeeper(options: KeeperOptions): Keeper {
     saved: () => ({
       checkpoint: uploads?.newest()?.id ?? restoredFrom?.id ?? null,
       step: uploads?.newest()?.step ?? restoredFrom?.step ?? null,
+      folder: uploads?.newest()?.folder ?? null,
       problem: uploads?.problem() ?? trouble,
       isSaved: uploads?.isSaved() ?? false,
     }),

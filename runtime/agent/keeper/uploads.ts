@@ -44,7 +44,7 @@ export interface UploadOptions {
 
 export interface Uploads {
   /** Newest checkpoint in the store, by this agent's knowledge. */
-  newest(): { id: string; step: number } | null;
+  newest(): { id: string; step: number; folder: string } | null;
   /** Why the newest local one is not in the store, for people; null when it is, or is under way. */
   problem(): string | null;
   /** Whether nothing on the disk is newer than what is in the store. */
@@ -66,7 +66,7 @@ export function startUploads(options: UploadOptions): Uploads {
   const pruner = createPruner(store, options.retention);
   /** Names and marks of folders that are in the store, or that never will be. */
   const settled = new Map<string, string>(options.restored.map((name) => [name, markOf(join(dir, name)).mark]));
-  let newest: { id: string; step: number } | null = null;
+  let newest: { id: string; step: number; folder: string } | null = null;
   let trouble: string | null = null;
   let failures = 0;
   let isBusy = false;
@@ -143,7 +143,7 @@ export function startUploads(options: UploadOptions): Uploads {
         transfer: { signal: life.signal },
       });
       settled.set(basename(folder), mark);
-      noteDone(manifest);
+      noteDone(manifest, basename(folder));
       await tidy(folder);
     } catch (error) {
       if (life.signal.aborted || error instanceof LeaseLost) return;
@@ -154,10 +154,10 @@ export function startUploads(options: UploadOptions): Uploads {
     }
   }
 
-  function noteDone({ id, step }: Manifest): void {
+  function noteDone({ id, step }: Manifest, folder: string): void {
     if (trouble !== null) log(`uploads work again; checkpoint ${id} is in the store`);
     else log(`checkpoint ${id} is in the store`);
-    newest = { id, step };
+    newest = { id, step, folder };
     trouble = null;
     failures = 0;
   }
