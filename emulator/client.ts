@@ -22,6 +22,8 @@ export interface EmulatorStatus {
   contracts: number;
   /** US$ per hour of all of them. */
   billingPerHour: number;
+  /** What the store holds; null where there is none. */
+  s3: { buckets: number; objects: number; bytes: number; keptBytes: number } | null;
   faults: FaultRecord[];
 }
 
@@ -66,6 +68,8 @@ export interface EmulatorClient {
   clock(change: { advanceSeconds?: number; speed?: number }): Promise<number>;
   credit(usd: number, accountId?: number): Promise<void>;
   account(name?: string): Promise<{ accountId: number; apiKey: string }>;
+  /** Keys that reach one prefix of one bucket of the store; the same ones each time. */
+  s3Keys(bucket: string, prefix: string): Promise<{ accessKeyId: string; secretAccessKey: string }>;
   /** Asks the daemon to end itself and all machines; resolves when it has agreed. */
   stop(): Promise<void>;
 }
@@ -114,6 +118,7 @@ export function createEmulatorClient(
     clock: async (change) => (await call<{ time: number }>("POST", "clock", change)).time,
     credit: async (usd, accountId) => void (await call("POST", "credit", { usd, accountId })),
     account: (name) => call("POST", "account", { name }),
+    s3Keys: (bucket, prefix) => call("POST", "s3/keys", { bucket, prefix }),
     stop: async () => void (await call("POST", "stop", {})),
   };
 }

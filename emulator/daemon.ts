@@ -1,18 +1,20 @@
 /**
- * The emulator's process. Opens the home, takes over machines that outlived the last daemon, serves the market on
- * loopback, and reports on file descriptor 3 that it answers, or why it cannot. Log: `daemon.log` in the home.
+ * The emulator's process. Opens the home, takes over machines that outlived the last daemon, serves the market and the
+ * store on loopback, and reports on file descriptor 3 that it answers, or why it cannot. Log: `daemon.log` in the home.
  */
 import { closeSync, existsSync, mkdirSync, writeSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { flushCompileCache } from "node:module";
+import { join } from "node:path";
 import { systemClock } from "../common/clock.ts";
 import { messageOf, UserError } from "../common/errors.ts";
 import { identify } from "../common/process.ts";
 import { type Emulation, openEmulation } from "./emulation.ts";
-import { isDaemonAlive, lockHome, readHome, writeHome } from "./home.ts";
+import { isDaemonAlive, lockHome, readHome, type S3Info, writeHome } from "./home.ts";
 import { createMachineHost } from "./machine/index.ts";
 import { createNoMachines } from "./no-machines.ts";
 import { type DaemonOptions, parseDaemonOptions } from "./options.ts";
+import { type EmulatedS3, openEmulatedS3, S3_REGION } from "./s3/index.ts";
 import { openStore } from "./state/store.ts";
 
 /** What the parent reads from descriptor 3: one line. */
@@ -49,7 +51,8 @@ async function takeHome(home: string): Promise<void> {
 async function serve(options: DaemonOptions): Promise<void> {
   const server = createServer();
   server.keepAliveTimeout = KEEP_ALIVE_MS;
-  const port = await listen(server, options.port ?? portOf(readHome(options.home)?.url));
+  const before = readHome(options.home);
+  const port = await listen(server, options.port ?? portOf(before?.url), "--port");
   const store = openStore(options.home);
   const emulation = openEmulation({
     options: { seed: options.seed, speed: options.speed, loadingSeconds: options.loadingSeconds, calm: options.isCalm },
@@ -61,11 +64,19 @@ async function serve(options: DaemonOptions): Promise<void> {
     onFatal: fail, // what is in memory is not on disk: nothing more may be told of it
     onStop: () => void stop(),
   });
-  await emulation.useMachines(await machinesFor(options, port, emulation));
+  const s3 = await openEmulatedS3({ folder: join(options.home, "s3"), faults: emulation.storeFaults, log });
+  emulation.world.s3 = s3;
+  const s3Server = s3.createServer();
+  const s3Port = await listen(s3Server, options.s3Port ?? portOf(before?.s3?.endpoint), "--s3-port");
+  await emulation.useMachines(await machinesFor(options, port, emulation, { s3, port: s3Port }));
   server.on("request", emulation.listener({ isAdmin: true }));
   emulation.startTicking();
-  recordHome(options, port, emulation);
-  log(`serving http://127.0.0.1:${port}, machines: ${emulation.world.machines.mode}`);
+  recordHome(options, port, emulation, {
+    endpoint: `http://127.0.0.1:${s3Port}`,
+    ...s3.root,
+    region: S3_REGION,
+  });
+  log(`serving http://127.0.0.1:${port} (store: port ${s3Port}), machines: ${emulation.world.machines.mode}`);
   report({ ok: true });
   flushCompileCache(); // at the exit it would be too late for a daemon that is killed
   process.on("SIGTERM", () => void stop());
@@ -81,37 +92,46 @@ async function serve(options: DaemonOptions): Promise<void> {
     if (isStopping) return;
     isStopping = true;
     log("stopping");
-    server.close();
-    server.closeAllConnections();
+    for (const one of [server, s3Server]) {
+      one.close();
+      one.closeAllConnections();
+    }
     await emulation.quiesce();
     await emulation.world.machines.close({ endMachines: true });
     if (existsSync(options.home)) {
       emulation.world.market.stopped = true;
       emulation.world.commit();
       store.close();
+      await s3.close();
     }
     process.exit(0);
   }
 }
 
-async function machinesFor(options: DaemonOptions, port: number, emulation: Emulation) {
+async function machinesFor(
+  options: DaemonOptions,
+  port: number,
+  emulation: Emulation,
+  store: { s3: EmulatedS3; port: number },
+) {
   if (options.hasNoMachines) return createNoMachines(port);
   return createMachineHost({
     home: options.home,
     apiPort: port,
     binds: options.binds,
     handleRequest: emulation.listener({ isAdmin: false }),
+    s3: { port: store.port, createServer: store.s3.createServer },
     ...(options.isPlain ? { plain: true } : {}),
     log,
   });
 }
 
-function recordHome(options: DaemonOptions, port: number, { world, adminKey }: Emulation): void {
+function recordHome(options: DaemonOptions, port: number, { world, adminKey }: Emulation, s3: S3Info): void {
   const [account] = world.accounts.values();
   writeHome({
     url: `http://127.0.0.1:${port}`,
     apiKey: adminKey,
-    s3: null,
+    s3,
     home: options.home,
     ...identify(process.pid),
     seed: world.options.seed,
@@ -135,7 +155,7 @@ async function cleanUp(options: DaemonOptions): Promise<void> {
   process.exit(0);
 }
 
-function listen(server: Server, port: number): Promise<number> {
+function listen(server: Server, port: number, flag: "--port" | "--s3-port"): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once("error", (cause: NodeJS.ErrnoException) => {
       if (cause.code !== "EADDRINUSE") return reject(cause);
@@ -143,7 +163,7 @@ function listen(server: Server, port: number): Promise<number> {
         new UserError("VL_PORT_IN_USE", {
           what: `Port ${port} is taken by another program.`,
           why: "The emulator listens on 127.0.0.1 at this port, and keeps its port from one start to the next.",
-          hint: `End the program that has it (ss -ltnp 'sport = :${port}' shows it), or start with another: --port N.`,
+          hint: `End the program that has it (ss -ltnp 'sport = :${port}' shows it), or start with another: ${flag} N.`,
           cause,
         }),
       );

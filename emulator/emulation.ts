@@ -10,6 +10,7 @@ import type { Log } from "../common/log.ts";
 import { createRateLimiter } from "./api/rate-limit.ts";
 import { createApi } from "./api/server.ts";
 import { closeCharge } from "./billing/billing.ts";
+import type { Faults } from "./faults/faults.ts";
 import type { MachineHost } from "./machine/types.ts";
 import { PHASES } from "./market/contracts.ts";
 import { countTraffic, fire } from "./market/lifecycle.ts";
@@ -37,6 +38,8 @@ export interface Emulation {
   powering: Powering;
   /** The key of the market's first account, which also opens `/_emulator/`. */
   adminKey: string;
+  /** The store's faults lie with the market's. */
+  storeFaults: Pick<Faults, "take" | "active">;
   /** The API; `/_emulator/` only for the loopback listener. */
   listener(options: { isAdmin: boolean }): RequestListener;
   /** Takes over what runs on `machines`, and drives them from now on. */
@@ -79,6 +82,14 @@ export function openEmulation(setup: EmulationSetup): Emulation {
     world,
     powering,
     adminKey,
+    storeFaults: {
+      take(kind, suits) {
+        const found = world.faults.take(kind, suits);
+        if (found) world.commit();
+        return found;
+      },
+      active: world.faults.active,
+    },
     listener: ({ isAdmin }) =>
       createApi({
         world,

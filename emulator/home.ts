@@ -5,20 +5,31 @@
 import { createHash } from "node:crypto";
 import { createServer, type Server } from "node:net";
 import { join, resolve } from "node:path";
+import { UserError } from "../common/errors.ts";
 import { readJsonIfThere, writeFileAtomic } from "../common/files.ts";
 import { isAlive } from "../common/process.ts";
+
+/** What an S3 client needs; the pair may do everything. */
+export interface S3Info {
+  endpoint: string;
+  accessKeyId: string;
+  secretAccessKey: string;
+  region: string;
+}
 
 /** What a person or a script needs to use a running emulator. */
 export interface EmulatorInfo {
   url: string;
   apiKey: string;
-  s3: null;
+  s3: S3Info;
   pid: number;
   home: string;
 }
 
 /** `emulator.json`: the above, and what a restart must keep. */
-export interface HomeRecord extends EmulatorInfo {
+export interface HomeRecord extends Omit<EmulatorInfo, "s3"> {
+  /** Null in the record of a vastlane that had no store yet. */
+  s3: S3Info | null;
   startTicks: number | null;
   seed: number;
   speed: number;
@@ -46,8 +57,13 @@ export function isDaemonAlive(record: HomeRecord): boolean {
 }
 
 /** The part of the record that others may see, with exactly these keys. */
-export function infoOf({ url, apiKey, pid, home }: HomeRecord): EmulatorInfo {
-  return { url, apiKey, s3: null, pid, home };
+export function infoOf({ url, apiKey, s3, pid, home }: HomeRecord): EmulatorInfo {
+  if (s3) return { url, apiKey, s3, pid, home };
+  throw new UserError("VL_EMULATOR_FAILED", {
+    what: "The emulator that runs here has no store.",
+    why: `An older vastlane started it (process ${pid}).`,
+    hint: "npx vastlane emulator stop, then npx vastlane emulator start",
+  });
 }
 
 /**

@@ -18,6 +18,8 @@ import { defaultHome, type EmulatorInfo, infoOf, isDaemonAlive, logPath, readHom
 export interface StartOptions {
   home?: string;
   port?: number;
+  /** Of the store. */
+  s3Port?: number;
   seed?: number;
   speed?: number;
   loadingSeconds?: number;
@@ -93,12 +95,18 @@ async function cleanUp(home: string): Promise<void> {
   if (existsSync(join(home, "machines"))) await launch(home, ["--home", home, "--cleanup"]);
 }
 
+type WholeStatus = Omit<EmulatorStatus, "s3"> & EmulatorInfo & { s3: EmulatorStatus["s3"] };
+
 /** What the emulator of a home says of itself, with its address; undefined when none runs there. */
-export async function emulatorStatus(
-  home: string = defaultHome(),
-): Promise<(EmulatorInfo & EmulatorStatus) | undefined> {
+export async function emulatorStatus(home: string = defaultHome()): Promise<WholeStatus | undefined> {
   const info = await findRunning(home);
-  return info && { ...(await createEmulatorClient(info).status()), ...info };
+  if (!info) return undefined;
+  const status = await createEmulatorClient(info).status();
+  return {
+    ...status,
+    ...info,
+    s3: { ...info.s3, ...(status.s3 ?? { buckets: 0, objects: 0, bytes: 0, keptBytes: 0 }) },
+  };
 }
 
 /** A client of the emulator of a home. @throws UserError VL_EMULATOR_DOWN when none was ever started there. */
@@ -118,15 +126,16 @@ async function findRunning(home: string): Promise<EmulatorInfo | undefined> {
   if (!record || !isDaemonAlive(record)) return undefined;
   try {
     await createEmulatorClient(record).status();
-    return infoOf(record);
   } catch {
     return undefined;
   }
+  return infoOf(record);
 }
 
 function argumentsOf(home: string, options: StartOptions): string[] {
   const values: [string, number | undefined][] = [
     ["--port", options.port],
+    ["--s3-port", options.s3Port],
     ["--seed", options.seed],
     ["--speed", options.speed],
     ["--loading-seconds", options.loadingSeconds],

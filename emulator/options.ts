@@ -7,6 +7,8 @@ export interface DaemonOptions {
   home: string;
   /** Undefined: the port of the last time, else one that the system chooses. */
   port: number | undefined;
+  /** The store's port, in the same way. */
+  s3Port: number | undefined;
   /** Undefined: the market's own. */
   seed: number | undefined;
   /** Market seconds per real second; undefined: as before. */
@@ -32,6 +34,7 @@ export function parseDaemonOptions(args: string[]): DaemonOptions {
     options: {
       home: { type: "string" },
       port: { type: "string" },
+      "s3-port": { type: "string" },
       seed: { type: "string" },
       speed: { type: "string" },
       "loading-seconds": { type: "string" },
@@ -47,6 +50,7 @@ export function parseDaemonOptions(args: string[]): DaemonOptions {
   return {
     home: resolve(values.home),
     port: number("--port", values.port, 1, 65_535),
+    s3Port: number("--s3-port", values["s3-port"], 1, 65_535),
     seed: number("--seed", values.seed, 0, 2 ** 48),
     speed: number("--speed", values.speed, 0, 1e6),
     loadingSeconds: number("--loading-seconds", values["loading-seconds"], 0, 1e6) ?? DEFAULT_LOADING_SECONDS,

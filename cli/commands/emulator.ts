@@ -21,8 +21,8 @@ const FAULTS = Object.keys(FAULT_KINDS);
 export const command: Command = {
   name: "emulator",
   summary: "the market on this computer: start, stop, status, and faults on demand",
-  usage: `vastlane emulator start [--home DIR] [--port N] [--seed N] [--speed X] [--loading-seconds S]
-                        [--rate-limits] [--calm] [--plain] [--bind FROM:TO] [--json]
+  usage: `vastlane emulator start [--home DIR] [--port N] [--s3-port N] [--seed N] [--speed X]
+                        [--loading-seconds S] [--rate-limits] [--calm] [--plain] [--bind FROM:TO] [--json]
 vastlane emulator stop|status [--home DIR] [--json]
 vastlane emulator preempt CONTRACT [--json]
 vastlane emulator outbid CONTRACT [--price USD] [--json]
@@ -34,6 +34,7 @@ vastlane emulator credit USD [--json]
 vastlane emulator journal [--json]
 
   --home DIR           where it keeps everything (default: $VASTLANE_EMULATOR_HOME, or .vastlane/emulator)
+  --s3-port N          where the store listens (default: the port of the last time)
   --speed X            market seconds per real second
   --loading-seconds S  how long a machine loads its image (default 2)
   --rate-limits        answer 429 as the real market does
@@ -61,6 +62,7 @@ const VERBS: Record<string, (args: string[], io: Io) => Promise<number>> = {
     const options = {
       ...common,
       port: { type: "string" },
+      "s3-port": { type: "string" },
       seed: { type: "string" },
       speed: { type: "string" },
       "loading-seconds": { type: "string" },
@@ -70,11 +72,9 @@ const VERBS: Record<string, (args: string[], io: Io) => Promise<number>> = {
       bind: { type: "string", multiple: true },
     } as const;
     const { values } = readOptions("emulator", args, options);
-    const number = (name: "port" | "seed" | "speed" | "loading-seconds") => {
-      const text = values[name];
-      return text === undefined
-        ? {}
-        : { [name === "loading-seconds" ? "loadingSeconds" : name]: toNumber(text, `--${name}`) };
+    const number = (flag: "port" | "s3-port" | "seed" | "speed" | "loading-seconds", name: string = flag) => {
+      const text = values[flag];
+      return text === undefined ? {} : { [name]: toNumber(text, `--${flag}`) };
     };
     const home = homeOf(values.home, io);
     const isRunning = (await emulatorStatus(home)) !== undefined;
@@ -83,7 +83,8 @@ const VERBS: Record<string, (args: string[], io: Io) => Promise<number>> = {
       ...number("port"),
       ...number("seed"),
       ...number("speed"),
-      ...number("loading-seconds"),
+      ...number("s3-port", "s3Port"),
+      ...number("loading-seconds", "loadingSeconds"),
       rateLimits: values["rate-limits"] ?? false,
       calm: values.calm ?? false,
       plain: values.plain ?? false,
@@ -93,7 +94,7 @@ const VERBS: Record<string, (args: string[], io: Io) => Promise<number>> = {
       io,
       values.json,
       info,
-      `The emulated market ${isRunning ? "already runs" : "runs"} at ${info.url} (process ${info.pid}).\nUse it: npx vastlane up     Stop it: npx vastlane emulator stop\n`,
+      `The emulated market ${isRunning ? "already runs" : "runs"} at ${info.url} (process ${info.pid}), its store at ${info.s3.endpoint}.\nUse it: npx vastlane up     Stop it: npx vastlane emulator stop\n`,
     );
     const ignored = Object.keys(values).filter((name) => !(name in common));
     if (isRunning && ignored.length > 0)
@@ -130,12 +131,13 @@ const VERBS: Record<string, (args: string[], io: Io) => Promise<number>> = {
       );
       return EXIT.failure;
     }
-    const { apiKey: _, ...shown } = status;
+    const { apiKey: _, s3: store, ...shown } = status;
+    const { accessKeyId: _id, secretAccessKey: _secret, ...s3 } = store;
     print(
       io,
       values.json,
-      { running: true, ...shown },
-      `The emulated market runs at ${status.url} (process ${status.pid}, ${status.mode} machines).\n${status.offers} offers, ${status.contracts} contract${status.contracts === 1 ? "" : "s"} billing ${usd(status.billingPerHour)}/h, credit ${usd(status.credit)}.\n${status.faults.length > 0 ? `Faults: ${status.faults.map(({ kind }) => kind).join(", ")}\n` : ""}`,
+      { running: true, ...shown, s3 },
+      `The emulated market runs at ${status.url} (process ${status.pid}, ${status.mode} machines).\n${status.offers} offers, ${status.contracts} contract${status.contracts === 1 ? "" : "s"} billing ${usd(status.billingPerHour)}/h, credit ${usd(status.credit)}.\nStore at ${s3.endpoint}: ${s3.buckets} bucket${s3.buckets === 1 ? "" : "s"}, ${s3.objects} object${s3.objects === 1 ? "" : "s"}, ${(s3.bytes / 1e6).toFixed(1)} MB.\n${status.faults.length > 0 ? `Faults: ${status.faults.map(({ kind }) => kind).join(", ")}\n` : ""}`,
     );
     return EXIT.done;
   },

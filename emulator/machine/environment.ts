@@ -6,7 +6,7 @@ export const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/
 /** What the host adds to the spec's own variables; these win, as the market may know better. */
 export function injectedEnvironment(
   spec: MachineSpec,
-  here: { apiUrl: string; home: string; path: string },
+  here: { apiUrl: string; s3Url: string | undefined; home: string; path: string },
 ): Record<string, string> {
   const ports: Record<string, string> = {};
   // The first forward of a port is the direct one; the proxy's is not told to the machine.
@@ -21,6 +21,7 @@ export function injectedEnvironment(
     GPU_COUNT: String(spec.gpus.count),
     SSH_PUBLIC_KEY: spec.authorizedKeys.join("\n"),
     VAST_URL: here.apiUrl,
+    ...(here.s3Url !== undefined && { VASTLANE_EMULATOR_S3: here.s3Url }),
     ...ports,
     ...spec.env,
   };

@@ -6,7 +6,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, readlinkSync } from "node:fs";
-import { createServer } from "node:http";
+import { createServer, type Server } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Clock } from "../../common/clock.ts";
 import { UserError } from "../../common/errors.ts";
@@ -75,19 +75,26 @@ export async function createIsolatedRunner(
 ): Promise<Runner> {
   const { home } = options;
   const network = await createNetwork(home, tools);
-  const api = createServer(options.handleRequest);
-  await listenOn(api, options.apiPort, network.gateway).catch((error) => {
-    throw portInUse(options.apiPort, network.gateway, error);
-  });
-  const address = api.address();
-  const apiUrl = `http://${network.gateway}:${typeof address === "object" ? address?.port : options.apiPort}`;
+  const servers: Server[] = [];
+  const apiUrl = await serve(createServer(options.handleRequest), options.apiPort);
+  const s3Url = options.s3 && (await serve(options.s3.createServer(), options.s3.port));
+
+  /** Listens on the bridge, with the port that the same server has on loopback; gives the address. */
+  async function serve(server: Server, port: number): Promise<string> {
+    await listenOn(server, port, network.gateway).catch((error) => {
+      throw portInUse(port, network.gateway, error);
+    });
+    servers.push(server);
+    const address = server.address();
+    return `http://${network.gateway}:${typeof address === "object" ? address?.port : port}`;
+  }
 
   async function launch(spec: MachineSpec, folder: MachineFolder): Promise<Run> {
     const disk = folder.disk;
     prepareVastFiles(disk, spec);
     prepareRoot(disk, spec, base);
     placeFile(disk, SSHD_CONFIG, configOf(tools, base));
-    const environment = injectedEnvironment(spec, { apiUrl, home: "/root", path: DEFAULT_PATH });
+    const environment = injectedEnvironment(spec, { apiUrl, s3Url, home: "/root", path: DEFAULT_PATH });
     const command = ["/bin/bash", "/.launch", tools.sshd];
     const sandbox = { disk, hostname: spec.hostname, environment, base, binds: options.binds };
     // The host key is made while the sandbox comes up: its command waits for the release below.
@@ -132,8 +139,10 @@ export async function createIsolatedRunner(
     },
     sweep: () => network.sweep(),
     async close(endAll) {
-      api.closeAllConnections();
-      api.close();
+      for (const server of servers) {
+        server.closeAllConnections();
+        server.close();
+      }
       if (endAll) await network.remove();
     },
   };
@@ -143,8 +152,8 @@ function portInUse(port: number, host: string, cause: NodeJS.ErrnoException): Er
   if (cause.code !== "EADDRINUSE") return cause;
   return new UserError("VL_PORT_IN_USE", {
     what: `Port ${port} on ${host} is in use.`,
-    why: "The emulated machines are to reach the market there, and another program listens on that port on every address.",
-    hint: "End that program, or start the emulator with another --port.",
+    why: "The emulated machines are to reach the market or the store there, and another program listens on that port on every address.",
+    hint: "End that program, or start the emulator with another --port or --s3-port.",
     cause,
   });
 }

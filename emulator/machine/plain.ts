@@ -45,6 +45,7 @@ export async function createPlainRunner(options: MachineHostOptions, tools: Plai
   const { home } = options;
   const user = userInfo().username;
   const apiUrl = `http://127.0.0.1:${options.apiPort}`;
+  const s3Url = options.s3 && `http://127.0.0.1:${options.s3.port}`;
   // Where sshd runs as root it insists on this folder; the service's own unit makes it as well.
   if (process.getuid?.() === 0) mkdirSync("/run/sshd", { recursive: true, mode: 0o755 });
 
@@ -60,7 +61,7 @@ export async function createPlainRunner(options: MachineHostOptions, tools: Plai
         placeFile(folder.disk, name, `PATH=${shellQuote(join(folder.root, "bin"))}:$PATH\n`);
     }
     const environment = {
-      ...injectedEnvironment(spec, { apiUrl, home: session.HOME, path: session.PATH }),
+      ...injectedEnvironment(spec, { apiUrl, s3Url, home: session.HOME, path: session.PATH }),
       ...session,
     };
     placeFile(

@@ -3,7 +3,7 @@
  * The market (emulator/market) knows contracts and money; a machine host knows sshd, disks and ports.
  * Both sides, and the fake host of the tests, are written to this file.
  */
-import type { RequestListener } from "node:http";
+import type { RequestListener, Server } from "node:http";
 import type { Log } from "../../common/log.ts";
 
 /** All that a machine needs to start; the same spec starts it again after a stop, with its disk kept. */
@@ -70,6 +70,8 @@ export interface MachineHostOptions {
   binds: { from: string; to: string }[];
   /** Served to the machines under `apiUrl`. */
   handleRequest: RequestListener;
+  /** The store: its port on loopback, which is used on the machines' side as well, and a server for it. */
+  s3?: { port: number; createServer(): Server };
   /** Forces plain mode; absent: isolated where it can be had. */
   plain?: boolean;
   log: Log;

@@ -9,6 +9,7 @@ import { UserError } from "../../common/errors.ts";
 import type { Log } from "../../common/log.ts";
 import { createFaults, type Faults } from "../faults/faults.ts";
 import type { MachineHost } from "../machine/types.ts";
+import type { EmulatedS3 } from "../s3/index.ts";
 import type { JournalEntry, JournalKind } from "../state/journal.ts";
 import type {
   AccountRecord,
@@ -55,6 +56,8 @@ export interface World {
   readonly hosts: Table<HostRecord>;
   readonly charges: Table<ChargeRecord>;
   machines: MachineHost;
+  /** Null where there is no store. */
+  s3: Pick<EmulatedS3, "usage" | "keyFor"> | null;
   /** Says that a contract's machine may have to change; it does after the next commit, never before it is on disk. */
   poke(contractId: number): void;
   /** Does what `poke` announced. */
@@ -132,6 +135,7 @@ export function openWorld(setup: WorldSetup): World {
     market,
     ...tables,
     machines: setup.machines,
+    s3: null,
     poke: (contractId) => void poked.add(contractId),
     follow: () => {},
     nextId,

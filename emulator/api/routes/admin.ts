@@ -28,6 +28,7 @@ export function adminRoutes(): Route[] {
     post("/_emulator/clock/", admin, "emulator.clock", moveClock),
     post("/_emulator/credit/", admin, "emulator.credit", setCredit),
     post("/_emulator/account/", admin, "emulator.account", addAccount),
+    post("/_emulator/s3/keys/", admin, "emulator.s3.keys", s3Keys),
     post("/_emulator/stop/", admin, "emulator.stop", () => ok({ success: true })),
   ];
 }
@@ -50,6 +51,7 @@ function status({ world, t }: Call): Reply {
     offers: listingsFor(world, account.id, t).length,
     contracts: alive.length,
     billingPerHour: round(perHour, 6),
+    s3: world.s3?.usage() ?? null,
     faults: world.faults.list(),
   });
 }
@@ -211,6 +213,15 @@ function setCredit(call: Call): Reply {
 function addAccount({ world, body }: Call): Reply {
   const { account, key } = createAccount(world, String(body.name ?? "other"));
   return ok({ success: true, accountId: account.id, apiKey: key.key });
+}
+
+/** Keys that reach one prefix of one bucket of the store: what a run's machine may hold. */
+function s3Keys({ world, body }: Call): Reply {
+  const { bucket, prefix } = body;
+  if (!world.s3) throw new ApiError(400, "invalid_args", "this emulator has no store");
+  if (typeof bucket !== "string" || bucket === "" || typeof prefix !== "string")
+    throw new ApiError(400, "invalid_args", "bucket and prefix are required");
+  return ok(world.s3.keyFor(bucket, prefix));
 }
 
 function after(call: Call, contract: ContractRecord): Reply {

@@ -28,7 +28,9 @@ async function failureOf(promise: Promise<unknown>): Promise<UserError> {
 test("says exactly what a script needs, and keeps it in a private file", async () => {
   const { info, home } = await startTestEmulator();
   expect(Object.keys(info).sort()).toEqual(["apiKey", "home", "pid", "s3", "url"]);
-  expect(info).toMatchObject({ url: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+$/), s3: null, home });
+  const address = expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+$/);
+  expect(info).toMatchObject({ url: address, s3: { endpoint: address, region: "us-east-1" }, home });
+  expect(Object.keys(info.s3).sort()).toEqual(["accessKeyId", "endpoint", "region", "secretAccessKey"]);
   expect(statSync(join(home, "emulator.json")).mode & 0o777).toBe(0o600);
   expect(JSON.parse(readFileSync(join(home, "emulator.json"), "utf8"))).toMatchObject(info);
 });

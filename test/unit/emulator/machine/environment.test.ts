@@ -17,7 +17,8 @@ const spec = {
 };
 
 test("tells the first process who and where it is; what the market sets itself wins", () => {
-  expect(injectedEnvironment(spec, { apiUrl: "http://10.0.0.1:4000", home: "/root", path: "/bin" })).toEqual({
+  const here = { apiUrl: "http://10.0.0.1:4000", s3Url: "http://10.0.0.1:4001", home: "/root", path: "/bin" };
+  expect(injectedEnvironment(spec, here)).toEqual({
     PATH: "/bin",
     HOME: "/root",
     LANG: "C.UTF-8",
@@ -30,6 +31,7 @@ test("tells the first process who and where it is; what the market sets itself w
     GPU_COUNT: "2",
     SSH_PUBLIC_KEY: "ssh-ed25519 AAAA one",
     VAST_URL: "http://10.0.0.1:4000",
+    VASTLANE_EMULATOR_S3: "http://10.0.0.1:4001",
     TZ: "UTC",
   });
 });
