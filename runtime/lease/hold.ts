@@ -56,6 +56,9 @@ export function holdLease(own: OwnLease, options: HoldOptions): Held {
   const { promise: lost, resolve: tellLost } = Promise.withResolvers<LeaseLost>();
   let confirmed = options.confirmedAt;
   let lastTry = options.confirmedAt;
+  /** Renewals so far, by number: the last one that has begun, and the last one that the store has confirmed. */
+  let begun = 0;
+  let confirmedBy = 0;
   let inFlight: Promise<void> | undefined;
   let failures = 0;
   let loss: LeaseLost | undefined;
@@ -86,11 +89,10 @@ export function holdLease(own: OwnLease, options: HoldOptions): Held {
 
   async function assertHeld(maxAgeMs = ttlMs): Promise<void> {
     if (loss) throw loss;
-    const asked = stamp(options);
     if (since(confirmed, options) <= maxAgeMs && maxAgeMs > 0) return;
-    // One that is in flight may have begun before we were asked; then a second one is needed.
-    do await renew();
-    while (isBefore(confirmed, asked));
+    // One that is in flight began before we were asked, maybe before a freeze: only a later one counts.
+    const asked = begun;
+    while (confirmedBy <= asked) await renew();
   }
 
   function renew(): Promise<void> {
@@ -105,6 +107,8 @@ export function holdLease(own: OwnLease, options: HoldOptions): Held {
 
   async function renewOnce(): Promise<void> {
     const started = stamp(options);
+    begun += 1;
+    const number = begun;
     lastTry = started;
     try {
       await own.write({ heartbeat: heartbeat() });
@@ -118,7 +122,9 @@ export function holdLease(own: OwnLease, options: HoldOptions): Held {
     }
     if (failures > 0) log(`the lease is renewed again, after ${Math.round(since(confirmed, options) / 1000)} s`);
     failures = 0;
-    if (isBefore(confirmed, started)) confirmed = started;
+    if (number < confirmedBy) return; // a later one was faster
+    confirmedBy = number;
+    confirmed = started;
   }
 
   async function live(): Promise<void> {
@@ -164,8 +170,4 @@ export function stamp({ clock, monotonicMs = () => performance.now() }: Clocks):
 function since(from: Stamp, clocks: Clocks): number {
   const now = stamp(clocks);
   return Math.max(Math.abs(now.wallMs - from.wallMs), now.steadyMs - from.steadyMs);
-}
-
-function isBefore(a: Stamp, b: Stamp): boolean {
-  return a.steadyMs < b.steadyMs || (a.steadyMs === b.steadyMs && a.wallMs < b.wallMs);
 }

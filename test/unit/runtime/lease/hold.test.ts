@@ -230,6 +230,29 @@ describe("after a freeze", () => {
   });
 });
 
+describe("being sure of it now", () => {
+  test("takes one renewal, or a second one where one was on its way already", async () => {
+    const { held, calls } = await scene();
+    await held.assertHeld(0);
+    expect(calls).toHaveLength(1);
+    await Promise.all([held.renew(), held.assertHeld(0), held.assertHeld(0)]);
+    expect(calls).toHaveLength(3);
+    await held.release();
+  });
+
+  test("does not wait for a clock that was set back to catch up", async () => {
+    const clock = fakeClock();
+    let setBackMs = 0;
+    const skewed = { ...clock, now: () => clock.now() - setBackMs };
+    const store = memoryStore({ clock });
+    const held = await acquireLease(leaseOptions(store, skewed, "a", { monotonicMs: () => 0 }));
+    const sure = held.assertHeld(0);
+    setBackMs = 60_000;
+    await sure;
+    await held.release();
+  });
+});
+
 test("giving back is tried, and leaves the lease to expire when the store is down", async () => {
   const here = await scene();
   here.isDown = true;
