@@ -202,6 +202,11 @@ const BACK_END_HINTS: [RegExp, (stack: string) => string][] = [
     /passphrase must be set/,
     () => "export PULUMI_CONFIG_PASSPHRASE=... (a text of your choice; keep it: it protects secrets in the state)",
   ],
+  [
+    /install resource plugin 'pulumi-resource-aws'/,
+    () =>
+      "connect to the network, once: Pulumi fetches that plugin; or set vastlane:checkpoint.store to s3, which makes the same bucket on AWS without it",
+  ],
   [/incorrect passphrase/, () => "export PULUMI_CONFIG_PASSPHRASE=... as it was when the stack was made"],
 ];
 

@@ -8,6 +8,7 @@ import { joinKey } from "./names.ts";
 export interface Kept {
   bucket: string;
   endpoint: string | null;
+  isEmulated: boolean;
   /** Where this stack's keys begin, with a slash at the end. */
   prefix: string;
   /** Null: could not be counted in time, or the store does not answer. */
@@ -21,9 +22,9 @@ const PAGES = 5;
 
 /** Undefined: there is no such bucket, so nothing is kept. Never throws: a destroy does not need the store. */
 export async function lookAtKept(store: Store, stack: string): Promise<Kept | undefined> {
-  const { bucket, endpoint } = store;
+  const { bucket, endpoint, isEmulated } = store;
   const prefix = `${joinKey(store.prefix, stack)}/`;
-  const kept = { bucket, endpoint, prefix };
+  const kept = { bucket, endpoint, isEmulated, prefix };
   const client = await createS3(s3AccessOf(store), { attempts: 1, requestMs: PATIENCE_MS, connectMs: 2000 });
   try {
     const { ListObjectsV2Command } = await loadS3();
@@ -47,12 +48,13 @@ export async function lookAtKept(store: Store, stack: string): Promise<Kept | un
 }
 
 /** For people: what is kept, and the command that removes it. */
-export function describeKept({ bucket, endpoint, prefix, objects, isMore }: Kept): string[] {
+export function describeKept({ bucket, endpoint, isEmulated, prefix, objects, isMore }: Kept): string[] {
   const at = endpoint === null ? "" : ` at ${endpoint}`;
   const count = objects === null ? "not counted: it does not answer now" : `${objects}${isMore ? "+" : ""} objects`;
   const to = endpoint === null ? "" : ` --endpoint-url ${endpoint}`;
   return [
     `Kept: bucket ${bucket}${at} with this stack's checkpoints below ${prefix} (${count}).`,
     `  To remove them: aws s3 rm ${shellQuote(`s3://${bucket}/${prefix}`)} --recursive${to}`,
+    ...(isEmulated ? ["  (with the keys that `vastlane emulator start --json` prints)"] : []),
   ];
 }

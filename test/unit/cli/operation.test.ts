@@ -15,6 +15,10 @@ test.each([
     "error: getting stack configuration: get stack secrets manager: passphrase must be set with PULUMI_CONFIG_PASSPHRASE",
     "export PULUMI_CONFIG_PASSPHRASE=... (a text of your choice; keep it: it protects secrets in the state)",
   ],
+  [
+    "Could not automatically download and install resource plugin 'pulumi-resource-aws' at version v7.48.0",
+    "connect to the network, once: Pulumi fetches that plugin; or set vastlane:checkpoint.store to s3, which makes the same bucket on AWS without it",
+  ],
   ["error: incorrect passphrase", "export PULUMI_CONFIG_PASSPHRASE=... as it was when the stack was made"],
   ["error: something else", "run the command again; nothing is rented twice"],
 ])("the engine's %j comes with what to do", (output, hint) => {

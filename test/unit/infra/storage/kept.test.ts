@@ -1,7 +1,14 @@
 import { expect, test } from "vitest";
 import { describeKept } from "../../../../infra/storage/kept.ts";
 
-const KEPT = { bucket: "b", endpoint: "http://127.0.0.1:9000", prefix: "ck/dev/", objects: 41, isMore: false };
+const KEPT = {
+  bucket: "b",
+  endpoint: "http://127.0.0.1:9000",
+  isEmulated: false,
+  prefix: "ck/dev/",
+  objects: 41,
+  isMore: false,
+};
 
 test.each([
   [
@@ -20,4 +27,9 @@ test.each([
   expect(what).toContain(`this stack's checkpoints below ck/dev/ ${count}`);
   expect(how).toContain("aws s3 rm s3://b/ck/dev/ --recursive");
   expect(how).toContain(command);
+});
+
+test("the emulator's store says where its keys are", () => {
+  expect(describeKept(KEPT)).toHaveLength(2);
+  expect(describeKept({ ...KEPT, isEmulated: true }).at(-1)).toContain("vastlane emulator start --json");
 });
