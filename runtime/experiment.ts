@@ -60,6 +60,11 @@ export function openExperiment<P extends object>(options: ExperimentOptions<P>):
       isStopping = true;
     });
   }
+  // What a person can act on is said in our three lines, without the stack of whoever found out.
+  process.once("uncaughtException", (error: Error & { code?: unknown }) => {
+    console.error(String(error.code).startsWith("VL_") ? error.message : error);
+    process.exit(1);
+  });
 
   return {
     name: options.name,

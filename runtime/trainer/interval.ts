@@ -10,7 +10,7 @@ const PRIOR_SECONDS = 6 * 3600;
 const SHORTEST_SECONDS = 10;
 const LONGEST_SECONDS = 600;
 /** Of the run time, for stalls. */
-const MOST_STALLED = 0.01;
+const MOST_STALLED = 0.005;
 
 export interface Observed {
   /** Seconds for which a save stops the training. */
