@@ -214,7 +214,7 @@ describe("the end of the command", () => {
   });
 
   test("by a crash is tried again from the newest checkpoint, and given up after maxCrashes", async () => {
-    const job = `echo start from "$(basename "$VASTLANE_RESUME_FROM")"; mkdir -p $VASTLANE_CHECKPOINT_DIR/step-10; exit 3`;
+    const job = `echo start from "$(basename "$VASTLANE_RESUME_FROM")"; mkdir -p $VASTLANE_CHECKPOINT_DIR/step-10; echo > $VASTLANE_CHECKPOINT_DIR/step-10/w; exit 3`;
     machine.setRun({ command: machine.script(job), maxCrashes: 2 });
     await machine.start();
     await machine.until(() => machine.heartbeat().state === "failed");
