@@ -1,12 +1,13 @@
 /**
  * The same program and the same provider code without the Pulumi engine, through Pulumi's own `runtime.setMocks`: for
  * the demo on a computer where no engine can be had, and for fast tests of the program. It is no engine: it creates
- * everything once, and ends it in reverse order; it cannot update, and a crash in between is not recovered by it.
+ * or updates everything in the program's order and ends it in reverse; a crash in between is not recovered by it.
  *
  * Run as `node cli/in-process.ts up|destroy STACK FILE` in the project's `infra` folder or the project itself; FILE
  * keeps what was created between the two.
  */
 import { execFileSync } from "node:child_process";
+import { isDeepStrictEqual } from "node:util";
 import * as pulumi from "@pulumi/pulumi";
 import { Bug } from "../common/errors.ts";
 import { readJsonIfThere, writeFileAtomic } from "../common/files.ts";
@@ -25,10 +26,14 @@ const INSTANCE = "pulumi-nodejs:dynamic/vastlane:Instance";
 const BUCKET = "pulumi-nodejs:dynamic/vastlane:Bucket";
 const COMMAND = "command:local:Command";
 
-/** Runs the program once; returns what it created, in that order, and its outputs. */
+/**
+ * Runs the program once; returns what there is then, in the order of the program, and its outputs. `before` is what an
+ * earlier run returned: it is kept, or updated where the provider sees a difference.
+ */
 export async function runProgram(
   stack: string,
   project: string,
+  before: readonly CreatedResource[] = [],
 ): Promise<{ resources: CreatedResource[]; outputs: Record<string, unknown> }> {
   const root = findProjectRoot(process.cwd());
   const resources: CreatedResource[] = [];
@@ -38,6 +43,14 @@ export async function runProgram(
     name,
     inputs,
   }: pulumi.runtime.MockResourceArgs): Promise<{ id: string; state: Record<string, unknown> }> => {
+    const known = before.find((it) => it.type === type && it.name === name);
+    if (known && (type === GUARD || type === BUCKET)) return known;
+    if (known && type === INSTANCE) {
+      const olds = known.state as never;
+      if (!(await instance.diff(known.id, olds, inputs)).changes) return known;
+      return stateOf({ id: known.id, ...(await instance.update(known.id, olds, inputs)) });
+    }
+    if (known && type === COMMAND && isDeepStrictEqual(known.state.triggers, inputs.triggers)) return known;
     if (type === GUARD) return stateOf(await guard.create(inputs));
     if (type === INSTANCE) return stateOf(await instance.create(inputs));
     if (type === BUCKET) return stateOf(await bucket.create(inputs));
@@ -99,7 +112,12 @@ function settledValue(value: unknown): Promise<unknown> {
 if (import.meta.main) {
   const [verb, stack = "", file = ""] = process.argv.slice(2);
   if (verb === "up") {
-    const { resources, outputs } = await runProgram(stack, "vastlane");
+    const saved = readJsonIfThere(file) as { resources: CreatedResource[] } | undefined;
+    const before = saved?.resources ?? [];
+    const { resources, outputs } = await runProgram(stack, "vastlane", before);
+    await endProgram(
+      before.filter((old) => !resources.some(({ type, name }) => type === old.type && name === old.name)),
+    );
     writeFileAtomic(file, JSON.stringify({ resources, outputs }), 0o600);
   } else {
     const saved = readJsonIfThere(file) as { resources: CreatedResource[] } | undefined;

@@ -1,0 +1,46 @@
+/** A way to a server on loopback that can be cut and mended, as a network can. */
+import { connect, createServer, type Server, type Socket } from "node:net";
+
+export interface Tunnel {
+  url: string;
+  /** Ends every connection and refuses new ones. */
+  cut(): void;
+  /** At the same port. */
+  mend(): Promise<void>;
+}
+
+export async function openTunnel(targetPort: number): Promise<Tunnel> {
+  const sockets = new Set<Socket>();
+  let server: Server | undefined;
+  const listen = (port: number): Promise<number> => {
+    const made = createServer((near) => {
+      const far = connect(targetPort, "127.0.0.1");
+      for (const [from, to] of [
+        [near, far],
+        [far, near],
+      ] as const) {
+        sockets.add(from);
+        from.on("error", () => to.destroy());
+        from.on("close", () => sockets.delete(from));
+        from.pipe(to);
+      }
+    });
+    server = made;
+    return new Promise((resolve, reject) => {
+      made.once("error", reject);
+      made.listen(port, "127.0.0.1", () => {
+        const address = made.address();
+        resolve(typeof address === "object" && address ? address.port : port);
+      });
+    });
+  };
+  const port = await listen(0);
+  return {
+    url: `http://127.0.0.1:${port}`,
+    cut() {
+      server?.close();
+      for (const socket of sockets) socket.destroy();
+    },
+    mend: async () => void (await listen(port)),
+  };
+}
