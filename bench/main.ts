@@ -2,6 +2,7 @@
 import { UserError } from "../common/errors.ts";
 
 const BENCHES: Record<string, () => Promise<{ run(args: string[]): Promise<void> }>> = {
+  checkpoint: () => import("./checkpoint.ts"),
   up: () => import("./up.ts"),
 };
 

@@ -9,23 +9,33 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { setTimeout as wait } from "node:timers/promises";
+import { CreateBucketCommand } from "@aws-sdk/client-s3";
 import { build } from "esbuild";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { CheckpointManager } from "../../../runtime/checkpoint/index.ts";
+import { type OpenStore, openStore } from "../../../runtime/store/index.ts";
 import { tensorsOf } from "../../helpers/checkpoint-values.ts";
-import { type StubS3, startStubS3 } from "../../helpers/stub-s3.ts";
+import { clientOf, type EmulatedTestS3, startEmulatedS3 } from "../../helpers/s3.ts";
 
+const BUCKET = "kills-here";
+const PREFIX = "laptop";
 const KILLS = 100;
-/** Two or three small steps, or a part of a large one. */
-const LONGEST_LIFE_MS = 120;
+/** Two or three small steps, or a part of a large one; how long that takes is found out on the way. */
+const FIRST_LIFE_MS = 120;
 
 let dir: string;
-let stub: StubS3;
+let server: EmulatedTestS3;
+let store: OpenStore;
 let writer: string;
 beforeAll(async () => {
   // In memory where that can be: a kill leaves the same there, and the disk's syncs would take most of the time.
   dir = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "vastlane-kills-"));
-  stub = await startStubS3();
+  server = await startEmulatedS3({ folder: join(dir, "s3") });
+  const client = clientOf(server);
+  await client.send(new CreateBucketCommand({ Bucket: BUCKET }));
+  client.destroy();
+  const { endpoint, region, accessKeyId, secretAccessKey } = server;
+  store = openStore({ endpoint, region, accessKeyId, secretAccessKey, bucket: BUCKET, prefix: PREFIX });
   writer = join(dir, "writer.mjs");
   // One file starts in half the time.
   await build({
@@ -40,7 +50,8 @@ beforeAll(async () => {
   });
 });
 afterAll(async () => {
-  await stub.close();
+  store.close();
+  await server.stop();
   rmSync(dir, { recursive: true, force: true });
 });
 
@@ -50,12 +61,14 @@ test(`${KILLS} random kills lose nothing that was promised`, { timeout: 180_000 
   const random = randomFrom(20261124);
   let [saved, highest] = [0, 0];
   const died = { beforeSave: 0, beforeUpload: 0, uploading: 0 };
+  let longestMs = FIRST_LIFE_MS;
   let next = startWriter(local);
   for (let kill = 0; kill < KILLS; kill += 1) {
-    const said = await runAndKill(next, random() * LONGEST_LIFE_MS);
+    const said = await runAndKill(next, random() * longestMs);
     next = startWriter(local); // gets ready while what is left is looked at
     saved = Math.max(saved, said.saved);
-    const promised = newestManifest();
+    const promised = await newestManifest();
+    longestMs *= said.saved === 0 ? 1.1 : said.uploaded > 0 ? 0.85 : 1;
     if (said.saved === 0) died.beforeSave += 1;
     else if (said.uploaded < said.saved && promised < said.saved) died.beforeUpload += 1;
     else died.uploading += 1;
@@ -90,19 +103,20 @@ async function load(manager: CheckpointManager): Promise<number> {
 function managerIn(localDir: string): CheckpointManager {
   return new CheckpointManager({
     localDir,
-    remoteBucket: stub.bucket,
-    remotePrefix: "laptop",
-    endpoint: stub.endpoint,
-    region: "us-east-1",
-    credentials: { accessKeyId: "key", secretAccessKey: "secret" },
+    remoteBucket: BUCKET,
+    remotePrefix: PREFIX,
+    endpoint: server.endpoint,
+    region: server.region,
+    credentials: { accessKeyId: server.accessKeyId, secretAccessKey: server.secretAccessKey },
     env: {},
     log: () => {},
   });
 }
 
 /** The highest step whose manifest is in the store, acknowledged or not. */
-function newestManifest(): number {
-  const steps = [...stub.objects.keys()].map((key) => /step-(\d+)\.e\d+\/manifest\.json$/.exec(key)?.[1]);
+async function newestManifest(): Promise<number> {
+  const objects = await store.list("checkpoints/");
+  const steps = objects.map(({ key }) => /step-(\d+)\.e\d+\/manifest\.json$/.exec(key)?.[1]);
   return Math.max(0, ...steps.map((step) => Number(step ?? 0)));
 }
 
@@ -112,7 +126,7 @@ interface Writer {
 }
 
 function startWriter(localDir: string): Writer {
-  const args = [writer, localDir, stub.endpoint, stub.bucket, "laptop", "key", "secret"];
+  const args = [writer, localDir, server.endpoint, BUCKET, PREFIX, server.accessKeyId, server.secretAccessKey];
   const child = spawn(process.execPath, args, { stdio: ["pipe", "pipe", "inherit"] });
   return { child, ready: once(child.stdout, "data") };
 }
