@@ -12,8 +12,8 @@ import { UserError } from "../../common/errors.ts";
 import type * as Lease from "../../runtime/lease/index.ts";
 import type { Held } from "../../runtime/lease/index.ts";
 import { holder } from "./lease.ts";
-import { createWorld, type Process, type World } from "./lease-world.ts";
-import { type Seeded, seeded } from "./seeded.ts";
+import { createWorld, type Process } from "./lease-world.ts";
+import { seeded } from "./seeded.ts";
 
 export interface ModelOptions {
   /** The lease that is tried: the real one, or one that was broken on purpose. */
@@ -342,5 +342,3 @@ function rethrowUnlessDown(error: unknown): void {
   const isDown = error instanceof UserError && error.code === "VL_STORE_DOWN";
   if (!isDown) throw error;
 }
-
-export type { Seeded, World };
