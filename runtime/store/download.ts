@@ -16,7 +16,7 @@ import { openPartLog } from "./part-log.ts";
 import type { Transfer } from "./types.ts";
 import type { S3Place } from "./upload.ts";
 
-const PART_BYTES = 16 << 20;
+const MiB = 1 << 20;
 const CONNECTIONS = 4;
 
 const writeAsync = promisify(write);
@@ -41,35 +41,41 @@ export async function downloadFile(place: S3Place, file: string, bytes: number, 
   rmSync(logOf(partial), { force: true });
 }
 
+/** Bytes of a part: few requests for a large file, several connections for a small one. */
+function partSize(bytes: number): number {
+  return Math.min(32, Math.max(16, Math.ceil(bytes / 32 / MiB))) * MiB;
+}
+
 const logOf = (partial: string) => `${partial}.parts`;
 
 async function getParts(place: S3Place, partial: string, bytes: number, transfer: Transfer): Promise<void> {
   const etag = await etagOf(place, bytes, transfer.signal);
   const size = sizeOf(partial);
-  const log = openPartLog(logOf(partial), { bucket: place.bucket, key: place.key, bytes, etag, partBytes: PART_BYTES });
+  const partBytes = partSize(bytes);
+  const log = openPartLog(logOf(partial), { bucket: place.bucket, key: place.key, bytes, etag, partBytes });
   if (size !== bytes) log.reset();
   requireSpace(partial, bytes);
   const descriptor = openSync(partial, size === undefined ? "w+" : "r+", 0o644);
   try {
     ftruncateSync(descriptor, bytes);
-    const parts = Array.from({ length: Math.ceil(bytes / PART_BYTES) }, (_, index) => index);
-    const endOf = (part: number) => Math.min(bytes, (part + 1) * PART_BYTES);
+    const parts = Array.from({ length: Math.ceil(bytes / partBytes) }, (_, index) => index);
+    const endOf = (part: number) => Math.min(bytes, (part + 1) * partBytes);
     let arrived = 0;
     const arrive = (part: number) => {
-      transfer.onProgress?.(endOf(part) - part * PART_BYTES);
+      transfer.onProgress?.(endOf(part) - part * partBytes);
       if (part !== arrived) return;
       while (arrived < parts.length && log.get(arrived) !== undefined) arrived += 1;
-      transfer.onArrived?.(partial, Math.min(bytes, arrived * PART_BYTES));
+      transfer.onArrived?.(partial, Math.min(bytes, arrived * partBytes));
     };
     const missing = parts.filter((part) => log.get(part) === undefined);
     for (const part of parts) if (log.get(part) !== undefined) arrive(part);
 
     await inParallel(CONNECTIONS, missing, transfer.signal, (signal) => async (part) => {
-      const crc = await getRange(place, { descriptor, start: part * PART_BYTES, end: endOf(part), etag, signal });
+      const crc = await getRange(place, { descriptor, start: part * partBytes, end: endOf(part), etag, signal });
       log.note(part, String(crc));
       arrive(part);
     });
-    const sizes = parts.map((part) => endOf(part) - part * PART_BYTES);
+    const sizes = parts.map((part) => endOf(part) - part * partBytes);
     const whole = parts.reduce((crc, part) => combineCrc32(crc, Number(log.get(part)), sizes[part] ?? 0), 0);
     if (crc32) transfer.onCrc32?.(whole);
   } finally {
