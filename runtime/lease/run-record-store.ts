@@ -68,7 +68,7 @@ function isStillAsked(before: RunRecord | undefined, after: RunRecord): boolean 
 }
 
 /** The record of a run that starts now. */
-export function blankRecord(runId: string, now: string): RunRecord {
+function blankRecord(runId: string, now: string): RunRecord {
   return {
     format: 1,
     runId,
