@@ -27,9 +27,9 @@ function expectStory(result: DemoResult): void {
   expect(result).toMatchObject({ ok: true, preemptions: 1, bitExact: true, contractsAfter: 0, billingPerHourAfter: 0 });
   expect(result.stepResumed).toBeGreaterThan(0);
   expect(result.stepAtPreemption).toBeGreaterThan(result.stepResumed ?? 0);
-  expect((result.stepAtPreemption ?? 0) % 40).not.toBe(0);
+  expect((result.stepAtPreemption ?? 0) % 20).not.toBe(0);
   expect(result.lostSteps).toBe((result.stepAtPreemption ?? 0) - (result.stepResumed ?? 0));
-  expect(result.finalStep).toBe(240);
+  expect(result.finalStep).toBe(160);
   expect(new Set(result.contracts).size).toBe(2);
   expect(seconds.recovery).toBeGreaterThan(0);
   const parts = (recovery?.detect ?? 0) + (recovery?.rentToSsh ?? 0) + (recovery?.sshToFirstStep ?? 0);
