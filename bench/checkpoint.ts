@@ -6,6 +6,7 @@ import { cpus } from "node:os";
 import { UserError } from "../common/errors.ts";
 
 const PARTS: Record<string, () => Promise<{ run(): Promise<void> }>> = {
+  stall: () => import("./checkpoint/stall.ts"),
   transfer: () => import("./checkpoint/transfer.ts"),
 };
 

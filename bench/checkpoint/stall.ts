@@ -91,7 +91,7 @@ function report(begins: number[], writes: number[], everySteps: number, megabyte
   const copyMs = median(ends.map(extra));
   const stalledMsPerSave = totals.reduce((a, b) => a + b, 0) / totals.length;
   const intervalSeconds = autoInterval({
-    stallSeconds: Math.max(0, copyMs) / 1000,
+    stallSeconds: Math.max(0, stalledMsPerSave) / 1000,
     writeSeconds: writeMs / 1000,
     interruptions: 0,
     activeSeconds: 0,

@@ -13,7 +13,7 @@ const LONGEST_SECONDS = 600;
 const MOST_STALLED = 0.005;
 
 export interface Observed {
-  /** Seconds for which a save stops the training. */
+  /** Seconds of training that a save costs: the copy of the state, and slower steps while it is written. */
   stallSeconds: number;
   /** Seconds from its begin until the checkpoint is on the disk. */
   writeSeconds: number;

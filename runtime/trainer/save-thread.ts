@@ -3,6 +3,9 @@
  * saved lies in shared memory, so nothing is copied on the way. The thread runs this very file (on a machine, the
  * bundle that it is part of).
  */
+import { readlinkSync } from "node:fs";
+import { constants, setPriority } from "node:os";
+import { basename } from "node:path";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { messageOf } from "../../common/errors.ts";
 import { CheckpointManager, type SavedState } from "../checkpoint/index.ts";
@@ -68,7 +71,17 @@ export function startSaveThread(target: SaveTarget): SaveThread {
   };
 }
 
+/** Lets the training go first where both want the same core. Linux counts priority by thread; others do without. */
+function yieldToOthers(): void {
+  try {
+    setPriority(Number(basename(readlinkSync("/proc/thread-self"))), constants.priority.PRIORITY_LOW);
+  } catch {
+    // no Linux, or not allowed: at equal priority then
+  }
+}
+
 function serve(port: NonNullable<typeof parentPort>, target: SaveTarget): void {
+  yieldToOthers();
   const checkpoints = new CheckpointManager(target);
   port.on("message", async (saved: SavedState) => {
     let answer: Answer;

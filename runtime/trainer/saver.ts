@@ -17,7 +17,9 @@ export interface Saver {
   begin(saved: SavedState): void;
   /** Waits for the save that is on. @throws what went wrong with it; a full disk is said, not thrown */
   settle(): Promise<void>;
-  /** What a save of so many bytes costs, measured on the last one, else estimated. */
+  /** A step took so long: while a save is on, what it takes beyond the usual is part of the save's cost. */
+  stepTook(seconds: number): void;
+  /** What a save of so many bytes costs training, and how long it is on: measured on the last ones, else estimated. */
   cost(bytes: number): { stallSeconds: number; writeSeconds: number };
   /** Folder of the last checkpoint that was written. */
   newest(): string | undefined;
@@ -30,6 +32,8 @@ export function openSaver(target: SaveTarget, seconds: () => number, log: (line:
   const snapshot = makeSnapshot();
   let writing: Promise<void> | undefined;
   let failure: Error | undefined;
+  let lost = 0; // seconds, by the save that is on
+  let usualSteps: number[] = []; // seconds of the last ones without a save
   let stallSeconds: number | undefined;
   let writeSeconds: number | undefined;
   let newest: string | undefined;
@@ -42,11 +46,12 @@ export function openSaver(target: SaveTarget, seconds: () => number, log: (line:
     begin(saved) {
       const begun = seconds();
       const written = thread.save({ ...saved, tensors: snapshot.take(saved.tensors) });
-      stallSeconds = seconds() - begun;
+      lost = seconds() - begun;
       writing = written
         .then((folder) => {
           newest = folder;
-          writeSeconds = seconds() - begun;
+          stallSeconds = blend(stallSeconds, lost);
+          writeSeconds = blend(writeSeconds, seconds() - begun);
         })
         .catch((error: NodeJS.ErrnoException) => {
           // Training is worth more than one checkpoint of it: with a full disk it goes on without.
@@ -62,6 +67,10 @@ export function openSaver(target: SaveTarget, seconds: () => number, log: (line:
       await writing;
       if (failure) throw failure;
     },
+    stepTook(took) {
+      if (writing) lost += Math.max(0, took - (median(usualSteps) ?? took));
+      else usualSteps = [...usualSteps.slice(-30), took];
+    },
     cost: (bytes) => ({
       stallSeconds: stallSeconds ?? bytes / COPIED_PER_SECOND,
       writeSeconds: writeSeconds ?? bytes / WRITTEN_PER_SECOND,
@@ -69,4 +78,11 @@ export function openSaver(target: SaveTarget, seconds: () => number, log: (line:
     newest: () => newest,
     end: () => thread.end(),
   };
+}
+
+/** Half of it is the latest: one slow save on a busy machine is not all there is to say. */
+const blend = (before: number | undefined, now: number) => (before === undefined ? now : (before + now) / 2);
+
+function median(values: readonly number[]): number | undefined {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 }

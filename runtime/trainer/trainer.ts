@@ -204,6 +204,7 @@ export class InterruptibleTrainer<B> {
           run.leave(`stopped at step ${progress.step}, checkpoint saved`);
         }
 
+        const stepBegun = seconds();
         const batch = await data.batch(orderOf(position, batchSize), dataRng);
         const { loss, grads } = await model.lossAndGrad(params, batch, modelRng);
         if (!Number.isFinite(loss)) {
@@ -215,6 +216,7 @@ export class InterruptibleTrainer<B> {
         position += batchSize;
         progress.loss.sum += loss;
         progress.loss.count += 1;
+        saver.stepTook(seconds() - stepBegun);
 
         if (progress.step % logEvery === 0) await logLoss();
         if (!saver.isBusy() && progress.step < steps && isSaveDue()) save({ isStop: false });
