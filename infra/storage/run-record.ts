@@ -9,6 +9,7 @@ import { readStored } from "../../common/stored-json.ts";
 import { contextOf, runPrefix, type Store, s3AccessOf } from "./access.ts";
 import { closedTo, isClosed } from "./look.ts";
 import { joinKey } from "./names.ts";
+import { type Got, signedGet } from "./signed-get.ts";
 
 /** A person waits for the answer: no long retries. */
 const PATIENCE = { attempts: 4, requestMs: 15_000, connectMs: 4000 };
@@ -18,8 +19,15 @@ const PATIENCE = { attempts: 4, requestMs: 15_000, connectMs: 4000 };
  * @throws UserError VL_STORE_*, VL_BUCKET_REFUSED, VL_CHECKPOINT_BAD
  */
 export async function readRunRecord(store: Store, runId: string): Promise<RunRecord | "no-bucket" | undefined> {
-  const found = await withStore(store, runId, (client, key) => fetchRecord(client, store, key));
-  return found === "no-bucket" ? found : found && parseRunRecord(found.body);
+  const found =
+    (await signedGet(store, keyOf(store, runId))) ??
+    (await withStore(store, runId, (client, key) => fetchRecord(client, store, key)));
+  if (found === "no-key") return undefined;
+  return found === "no-bucket" ? found : parseRunRecord(found.body);
+}
+
+function keyOf(store: Store, runId: string): string {
+  return joinKey(runPrefix(store, runId), RUN_RECORD_KEY);
 }
 
 /**
@@ -31,7 +39,7 @@ export async function markFresh(store: Store, runId: string, now: Date): Promise
   return withStore(store, runId, async (client, key) => {
     for (let round = 1; ; round++) {
       const found = await fetchRecord(client, store, key);
-      if (!found || found === "no-bucket") return false;
+      if (typeof found === "string") return false;
       const next = freshOf(found.body, runId, now.toISOString());
       try {
         await put(client, store, key, JSON.stringify(next), found.etag);
@@ -61,7 +69,7 @@ function freshOf(body: Uint8Array, runId: string, now: string): RunRecord {
 async function withStore<T>(store: Store, runId: string, act: (client: S3Client, key: string) => Promise<T>) {
   const client = await createS3(s3AccessOf(store), PATIENCE);
   try {
-    return await act(client, joinKey(runPrefix(store, runId), RUN_RECORD_KEY));
+    return await act(client, keyOf(store, runId));
   } catch (error) {
     if (isClosed(error)) throw closedTo(store, error);
     throw storeErrorOf(error, contextOf(store, `the record of run ${runId}`));
@@ -70,14 +78,14 @@ async function withStore<T>(store: Store, runId: string, act: (client: S3Client,
   }
 }
 
-async function fetchRecord(client: S3Client, { bucket }: Store, key: string) {
+async function fetchRecord(client: S3Client, { bucket }: Store, key: string): Promise<Got> {
   const { GetObjectCommand } = await loadS3();
   try {
     const { Body, ETag } = await client.send(new GetObjectCommand({ Bucket: bucket, Key: key }));
     return { body: (await Body?.transformToByteArray()) ?? new Uint8Array(), etag: ETag };
   } catch (error) {
-    if (storeCodeOf(error) === "NoSuchBucket") return "no-bucket" as const;
-    if (storeCodeOf(error) === "NoSuchKey") return undefined;
+    if (storeCodeOf(error) === "NoSuchBucket") return "no-bucket";
+    if (storeCodeOf(error) === "NoSuchKey") return "no-key";
     throw error;
   }
 }
