@@ -69,6 +69,7 @@ export function allowDirectGets(s3: S3Client, idleMs: number): void {
 /** A connection, kept for the next request when an answer was read to its end. */
 interface Line {
   origin: string;
+  isTls: boolean;
   socket: Socket;
   /** Takes what arrives; false: nothing more until `socket.resume()`. */
   receive: ((chunk: Buffer) => boolean) | undefined;
@@ -86,6 +87,9 @@ function createLines(idleMs: number) {
       let head: Buffer = Buffer.alloc(0);
       let headers: Record<string, string> | undefined;
       let left = sink.bytes;
+      let waiting: Buffer[] = [];
+      let writing: Promise<void> | undefined;
+      let isSettled = false;
       const onAbort = () => settle(signal?.reason ?? new Error("aborted"));
       signal?.addEventListener("abort", onAbort, { once: true });
       line.fail = settle;
@@ -107,23 +111,43 @@ function createLines(idleMs: number) {
         }
         if (body.length === 0) return true;
         left -= body.length;
-        sink.write(body).then(() => {
-          if (left === 0) settle(undefined);
-          else line.socket.resume();
-        }, settle);
+        // A TLS socket goes on for a while after `false`, into the same buffer: what waits for the disk must be a copy.
+        waiting.push(line.isTls || writing ? Buffer.from(body) : body);
+        if (!writing) writing = writeOn();
         return false;
       };
       line.socket.write(textOf(request));
 
+      async function writeOn(): Promise<void> {
+        try {
+          while (waiting.length > 0) {
+            const bytes = waiting.length === 1 ? (waiting[0] as Buffer) : Buffer.concat(waiting);
+            waiting = [];
+            await sink.write(bytes);
+          }
+        } catch (error) {
+          writing = undefined;
+          return settle(error as Error);
+        }
+        writing = undefined;
+        if (left === 0) settle(undefined);
+        else line.socket.resume();
+      }
+
+      /** Nobody hears of the end before the last write has ended: the file may be closed then. */
       function settle(error: Error | undefined): void {
+        if (isSettled) return;
+        isSettled = true;
         signal?.removeEventListener("abort", onAbort);
         line.receive = undefined;
         line.fail = undefined;
         const isWhole = !error && headers !== undefined && left === 0;
         if (isWhole && headers?.connection?.toLowerCase() !== "close") keep(line);
         else line.socket.destroy();
-        if (error) reject(error);
-        else resolve(isWhole ? headers : undefined);
+        void (writing ?? Promise.resolve()).then(() => {
+          if (error) reject(error);
+          else resolve(isWhole ? headers : undefined);
+        });
       }
     });
   }
@@ -132,7 +156,7 @@ function createLines(idleMs: number) {
     for (const line of idle) {
       if (line.origin !== origin) continue;
       idle.delete(line);
-      line.socket.resume();
+      line.socket.ref();
       return line;
     }
     return undefined;
@@ -140,11 +164,19 @@ function createLines(idleMs: number) {
 
   function keep(line: Line): void {
     line.socket.resume(); // to hear of its end
+    line.socket.unref(); // it keeps no program from ending
     idle.add(line);
   }
 
   function openLine(request: SignedRequest): Line {
-    const line: Line = { origin: originOf(request), socket: undefined as never, receive: undefined, fail: undefined };
+    const isTls = request.protocol === "https:";
+    const line: Line = {
+      origin: originOf(request),
+      isTls,
+      socket: undefined as never,
+      receive: undefined,
+      fail: undefined,
+    };
     const onread = {
       buffer: Buffer.allocUnsafeSlow(BUFFER_BYTES),
       callback(count: number, bytes: Uint8Array) {
@@ -153,7 +185,6 @@ function createLines(idleMs: number) {
       },
     };
     const host = request.hostname.replace(/^\[|\]$/g, "");
-    const isTls = request.protocol === "https:";
     const place = { host, port: request.port ?? (isTls ? 443 : 80), noDelay: true, onread };
     line.socket = isTls
       ? connectTls({ ...place, ...(isIP(host) ? {} : { servername: host }), ALPNProtocols: ["http/1.1"] })

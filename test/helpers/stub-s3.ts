@@ -4,6 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 
 export interface StubRequest {
@@ -30,7 +31,8 @@ export interface StubS3 {
   close(): Promise<void>;
 }
 
-export async function startStubS3(): Promise<StubS3> {
+/** `tls`: certificate and key, for https. */
+export async function startStubS3(tls?: { cert: Buffer; key: Buffer }): Promise<StubS3> {
   const bucket = "runs";
   const objects = new Map<string, Buffer>();
   const uploads = new Map<string, Map<number, Buffer>>();
@@ -38,7 +40,7 @@ export async function startStubS3(): Promise<StubS3> {
   const sockets = new Set<Socket>();
   let opened = 0;
 
-  const server = createServer(async (incoming, response) => {
+  const handle = async (incoming: IncomingMessage, response: ServerResponse) => {
     const chunks: Buffer[] = [];
     try {
       for await (const chunk of incoming) chunks.push(chunk as Buffer);
@@ -56,7 +58,8 @@ export async function startStubS3(): Promise<StubS3> {
     requests.push(request);
     if (await stub.intercept?.(request, response)) return;
     answer(request, response);
-  });
+  };
+  const server = tls ? createTlsServer(tls, handle) : createServer(handle);
   server.on("connection", (socket) => {
     opened += 1;
     sockets.add(socket);
@@ -64,7 +67,7 @@ export async function startStubS3(): Promise<StubS3> {
   });
   await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
   const stub: StubS3 = {
-    endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    endpoint: `${tls ? "https" : "http"}://127.0.0.1:${(server.address() as AddressInfo).port}`,
     bucket,
     objects,
     requests,
