@@ -23,6 +23,8 @@ export interface ChunkedDecoder {
 }
 
 const LONGEST_LINE = 16 << 10;
+/** Of every chunk but the last one with bytes. */
+const SMALLEST_CHUNK = 8192;
 const SIGNATURE = "x-amz-trailer-signature";
 
 type Place = "size" | "bytes" | "after bytes" | "trailers" | "done";
@@ -32,6 +34,7 @@ export function createChunkedDecoder(signer: ChunkSigner | undefined, hasTrailer
   /** Bytes of an unfinished line. */
   let line = "";
   let left = 0;
+  let isAfterSmall = false;
   let previous = signer?.seed ?? "";
   let signature = "";
   let hash: Hash | undefined;
@@ -73,9 +76,12 @@ export function createChunkedDecoder(signer: ChunkSigner | undefined, hasTrailer
   }
 
   function startChunk(text: string): void {
-    const [size = "", ...extensions] = text.split(";");
-    if (!/^[0-9a-fA-F]{1,12}$/.test(size)) throw malformed(`"${size.slice(0, 40)}" is no size of a chunk`);
-    left = Number.parseInt(size, 16);
+    const [digits = "", ...extensions] = text.split(";");
+    if (!/^[0-9a-fA-F]{1,12}$/.test(digits)) throw malformed(`"${digits.slice(0, 40)}" is no size of a chunk`);
+    left = Number.parseInt(digits, 16);
+    if (left > 0 && isAfterSmall)
+      throw new S3Error("InvalidChunkSizeError", "Only the last chunk is allowed to have a size less than 8192 bytes");
+    isAfterSmall = left < SMALLEST_CHUNK;
     signature = extensions.find((one) => one.startsWith("chunk-signature="))?.slice("chunk-signature=".length) ?? "";
     hash = signer && createHash("sha256");
     place = "bytes";

@@ -14,6 +14,7 @@ const CONTENT_HEADERS = [
 const METADATA = "x-amz-meta-";
 const MAX_METADATA_BYTES = 2048;
 const MAX_TAGS = 10;
+const TAG_TEXT = /^[\p{L}\p{N}\s_.:/=+\-@]*$/u;
 const STORAGE_CLASSES = ["STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING"];
 
 /** Headers that would change what is stored in a way that we do not have; ignoring them would be a lie. */
@@ -79,8 +80,10 @@ export function describedHeaders({ headers, metadata, tags, storageClass }: Desc
 export function checkTags(pairs: readonly (readonly [string, string])[], most = MAX_TAGS): Record<string, string> {
   const tags: Record<string, string> = Object.create(null);
   for (const [key, value] of pairs) {
-    if (key === "" || key.length > 128) throw new S3Error("InvalidTag", "The TagKey you have provided is invalid");
-    if (value.length > 256) throw new S3Error("InvalidTag", "The TagValue you have provided is invalid");
+    if (key === "" || key.length > 128 || !TAG_TEXT.test(key))
+      throw new S3Error("InvalidTag", "The TagKey you have provided is invalid");
+    if (value.length > 256 || !TAG_TEXT.test(value))
+      throw new S3Error("InvalidTag", "The TagValue you have provided is invalid");
     if (Object.hasOwn(tags, key)) throw new S3Error("InvalidTag", "Cannot provide multiple Tags with the same key");
     tags[key] = value;
   }
