@@ -187,7 +187,7 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
     try {
       const store = openRunStore(files.store, { ...options.env, ...container });
       if (!store) return undefined;
-      const workspaceKeeper = keepWorkspace({ store, workspace, clock, log, say });
+      const workspaceKeeper = keepWorkspace({ store, runId: run.runId, workspace, clock, log, say });
       const opened = openKeeper({
         store,
         run,

@@ -31,6 +31,8 @@ export interface Workspace {
     manifest: string;
     /** Archives while they are made or unpacked. */
     staging: string;
+    /** What this disk remembers of workspace snapshots. */
+    snapshotMark: string;
     agent: string;
     heartbeat: string;
     record: string;
@@ -65,6 +67,7 @@ export function workspaceAt(root: string): Workspace {
       resume: join(state, "resume.env"),
       manifest: join(state, "manifest"),
       staging: join(state, "staging"),
+      snapshotMark: join(state, "snapshot.json"),
       agent: join(state, "agent.json"),
       heartbeat: join(state, "heartbeat.json"),
       record: join(state, "record.json"),

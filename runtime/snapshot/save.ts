@@ -1,34 +1,39 @@
-/** Takes a snapshot: archive first, its index last; old ones go by a simple rule. */
+/**
+ * Takes a snapshot when something has changed: the archive first, its index last. Old ones go by a simple rule. One at a
+ * time: the end of a run asks for one while another may be under way.
+ */
 import { createHash } from "node:crypto";
-import { createReadStream, createWriteStream, mkdirSync, rmSync, statSync } from "node:fs";
+import { mkdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
-import { createGzip } from "node:zlib";
 import type { Clock } from "../../common/clock.ts";
+import { messageOf } from "../../common/errors.ts";
 import { readFileIfThere } from "../../common/files.ts";
 import type { Log } from "../../common/log.ts";
 import { parseManifest } from "../../common/sent-files.ts";
-import { tarStream } from "../../common/tar.ts";
 import type { Tenure } from "../lease/types.ts";
 import type { ObjectStore } from "../store/types.ts";
+import { hashOf } from "./hash-of.ts";
 import {
   archiveKey,
   indexKey,
+  newestFirst,
   parseSnapshotKey,
   SNAPSHOTS,
-  type SnapshotFile,
   type SnapshotIndex,
   snapshotName,
 } from "./index-file.ts";
-import { CAPS, type Caps, fingerprintOf, type Scan, scanProject } from "./scan.ts";
+import { readMark, writeMark } from "./mark.ts";
+import { type Packed, packArchive } from "./pack.ts";
+import { CAPS, type Caps, fingerprintOf, type LeftOut, type Place, type Scan, scanWorkspace } from "./scan.ts";
 
-export interface SnapshotPlace {
-  project: string;
+export interface SnapshotPlace extends Place {
+  runId: string;
   /** Deploy's record of what it sent. */
   manifest: string;
   /** A folder of ours for the archive while it is made. */
   staging: string;
+  /** A file of ours: see mark.ts. */
+  mark: string;
 }
 
 export interface SaveOptions extends SnapshotPlace {
@@ -37,102 +42,141 @@ export interface SaveOptions extends SnapshotPlace {
   clock: Clock;
   log: Log;
   signal?: AbortSignal;
-  caps?: Caps;
+  caps?: Partial<Caps>;
 }
 
 export interface Snapshots {
-  /** Takes one if something has changed since the last. Gives its name, or undefined. @throws UserError VL_STORE_* */
+  /**
+   * Takes one if something has changed since the last. Gives its name, or undefined.
+   * @throws UserError VL_STORE_*, LeaseLost, the signal's reason, faults of the local disk
+   */
   save(options: SaveOptions): Promise<string | undefined>;
 }
 
 const KEEP_NEWEST = 20;
+const MOST_LEFT_OUT = 1000;
 
-/** Remembers what the last snapshot held, so that an unchanged workspace costs a look and no request. */
 export function createSnapshots(): Snapshots {
   let last: string | undefined;
   let named = "";
+  let running: Promise<unknown> = Promise.resolve();
   return {
     async save(options) {
-      const scan = scanProject(
-        options.project,
-        parseManifest(readFileIfThere(options.manifest) ?? ""),
-        options.caps ?? CAPS,
-      );
-      const fingerprint = fingerprintOf(scan);
-      if (fingerprint === (last ?? fingerprintOf(NOTHING))) return undefined;
-      const name = await take(scan, options);
-      last = fingerprint;
-      const leftOut = scan.leftOut.map(({ path, reason }) => `${path} (${reason})`).join(", ");
-      if (leftOut !== "" && leftOut !== named) options.log(`not in the snapshot: ${leftOut}`);
-      named = leftOut;
-      return name;
+      const before = running;
+      const mine = (async () => {
+        await unlessAborted(before, options.signal);
+        return saveOnce(options);
+      })();
+      running = Promise.allSettled([before, mine]); // one that gave up waiting lets nobody past
+      return mine;
     },
   };
+
+  async function saveOnce(options: SaveOptions): Promise<string | undefined> {
+    const caps = { ...CAPS, ...options.caps };
+    const scan = await scanWorkspace(options, parseManifest(readFileIfThere(options.manifest) ?? ""), caps);
+    const fingerprint = fingerprintOf(scan);
+    // Nothing was written, and so nothing is read.
+    if (fingerprint === last) return undefined;
+    const { name, leftOut } = await take(scan, options, caps);
+    last = fingerprint;
+    sayLeftOut(leftOut, options.log);
+    return name;
+  }
+
+  /** Once, and again when there are others. */
+  function sayLeftOut(leftOut: readonly LeftOut[], log: Log): void {
+    const shown = leftOut.slice(0, 10).map(({ path, reason }) => `${path} (${reason})`);
+    const more = leftOut.length > shown.length ? ` and ${leftOut.length - shown.length} more` : "";
+    const text = shown.join(", ") + more;
+    if (text !== "" && text !== named) log(`not in the snapshot: ${text}`);
+    named = text;
+  }
 }
 
-const NOTHING: Scan = { changed: [], deleted: [], leftOut: [] };
-
-async function take(scan: Scan, options: SaveOptions): Promise<string> {
-  const { store, tenure, clock, staging, project } = options;
-  const time = new Date(clock.now());
-  const name = snapshotName(time, tenure.epoch);
-  mkdirSync(staging, { recursive: true });
-  const archive = join(staging, "snapshot.tar.gz");
+async function take(
+  scan: Scan,
+  options: SaveOptions,
+  caps: Caps,
+): Promise<{ name: string | undefined; leftOut: LeftOut[] }> {
+  const { store, tenure, clock, signal } = options;
+  const mark = readMark(options.mark, options.runId);
+  const folder = join(options.staging, "snapshot-out");
+  mkdirSync(folder, { recursive: true });
   try {
-    const files: SnapshotFile[] = [];
-    for (const file of scan.changed) {
-      const sha256 = await hashOf(join(project, file.path));
-      if (sha256 !== undefined) files.push({ ...file, sha256 });
-    }
-    const members = files.map(({ path, mode, mtime, size }) => ({
-      path,
-      mode,
-      mtime,
-      content: { kind: "file" as const, source: join(project, path), size },
-    }));
-    await pipeline(Readable.from(tarStream(members)), createGzip(), createWriteStream(archive));
+    const archive = join(folder, "snapshot.tar.gz");
+    const packed = await packArchive(scan, options, archive, caps);
+    const content = contentOf(packed, scan);
+    if (content === mark?.content) return { name: undefined, leftOut: packed.leftOut };
+    // Two in one second would have one name; and a clock that was set back must not make the newer one look older.
+    const takenAt = Math.max(Math.floor(clock.now() / 1000), (mark?.takenAt ?? 0) + 1);
+    const time = new Date(takenAt * 1000);
+    const name = snapshotName(time, tenure.epoch);
     const index: SnapshotIndex = {
       format: 1,
       time: time.toISOString(),
       epoch: tenure.epoch,
       sha256: (await hashOf(archive)) ?? "",
       bytes: statSync(archive).size,
-      files,
+      files: packed.files,
+      conflicts: packed.conflicts,
       deleted: scan.deleted,
-      leftOut: scan.leftOut,
+      leftOut: packed.leftOut.slice(0, MOST_LEFT_OUT),
     };
-    await store.upload(archiveKey(name), archive, options.signal ? { signal: options.signal } : {});
+    await store.upload(archiveKey(name), archive, signal ? { signal } : {});
     await tenure.assertHeld();
     await store.put(indexKey(name), JSON.stringify(index));
+    const saved = Object.fromEntries(packed.files.map(({ path, sha256 }) => [path, sha256]));
+    writeMark(options.mark, { runId: options.runId, epoch: tenure.epoch, content, takenAt, saved });
+    await prune(store, options.log);
+    return { name, leftOut: packed.leftOut };
   } finally {
-    rmSync(archive, { force: true });
+    rmSync(folder, { recursive: true, force: true });
   }
-  await prune(store);
-  return name;
 }
 
-/** All of the newest, and of older days the last of each. */
-async function prune(store: ObjectStore): Promise<void> {
-  const found = (await store.list(SNAPSHOTS)).flatMap(({ key }) => parseSnapshotKey(key) ?? []);
-  const newestFirst = found.sort((a, b) => (a.stamp < b.stamp ? 1 : a.stamp > b.stamp ? -1 : b.epoch - a.epoch));
-  const days = new Set<string>();
-  const surplus = newestFirst.filter(({ stamp }, index) => {
-    const day = stamp.slice(0, 8);
-    const isLastOfDay = !days.has(day);
-    days.add(day);
-    return index >= KEEP_NEWEST && !isLastOfDay;
-  });
-  await store.delete(surplus.flatMap(({ name }) => [indexKey(name), archiveKey(name)]));
+/** One hash over what a snapshot holds, times left out. */
+function contentOf({ files, conflicts }: Packed, { deleted }: Scan): string {
+  const lines = [
+    ...files.map(({ path, sha256, mode, baseSha256 }) => [path, sha256, mode & 0o100, baseSha256]),
+    ...conflicts.map(({ path, sha256 }) => ["conflict", path, sha256]),
+    ...deleted.map(({ path, baseSha256 }) => ["deleted", path, baseSha256]),
+  ];
+  return createHash("sha256").update(JSON.stringify(lines)).digest("hex");
 }
 
-/** Hex SHA-256; undefined when the file has gone meanwhile. */
-export async function hashOf(path: string): Promise<string | undefined> {
-  const hash = createHash("sha256");
+/** What the mark of a disk says that has changed nothing, for a run of which nobody has saved anything. */
+export const NOTHING = contentOf(
+  { files: [], conflicts: [], leftOut: [] },
+  { changed: [], conflicts: [], deleted: [], leftOut: [] },
+);
+
+/** All of the newest stay, and of older days the last of each. A failure is no reason to call a snapshot failed. */
+async function prune(store: ObjectStore, log: Log): Promise<void> {
   try {
-    for await (const chunk of createReadStream(path)) hash.update(chunk);
+    const keys = (await store.list(SNAPSHOTS)).map(({ key }) => key);
+    const days = new Set<string>();
+    const kept = newestFirst(keys).filter(({ stamp }, place) => {
+      const day = stamp.slice(0, 8);
+      const isLastOfDay = !days.has(day);
+      days.add(day);
+      return place < KEEP_NEWEST || isLastOfDay;
+    });
+    const keptNames = new Set(kept.map(({ name }) => name));
+    // Archives of which the index never came among them; indexes go first, so that none is left without its archive.
+    const surplus = keys.flatMap((key) => parseSnapshotKey(key) ?? []).filter(({ name }) => !keptNames.has(name));
+    await store.delete(surplus.filter(({ isIndex }) => isIndex).map(({ name }) => indexKey(name)));
+    await store.delete(surplus.filter(({ isIndex }) => !isIndex).map(({ name }) => archiveKey(name)));
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
+    log(`old snapshots were not removed: ${messageOf(error).split("\n")[0]}`);
   }
-  return hash.digest("hex");
+}
+
+function unlessAborted(work: Promise<unknown>, signal: AbortSignal | undefined): Promise<unknown> {
+  if (!signal) return work;
+  signal.throwIfAborted();
+  const aborted = new Promise<never>((_, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+  return Promise.race([work, aborted]);
 }

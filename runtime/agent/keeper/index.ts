@@ -42,7 +42,7 @@ export interface KeeperOptions {
   spentHere(): number;
   /** Numbers of the newest step. */
   metrics(): Record<string, number>;
-  /** Brings the workspace back on a machine that has not been the last to hold the run. */
+  /** Brings the workspace up to date; it knows whether this disk's is. */
   restoreWorkspace?(held: Held): Promise<void>;
   /** Saves the workspace; at an end. */
   saveWorkspace?(held: Held, signal: AbortSignal): Promise<void>;
@@ -252,7 +252,8 @@ export function openKeeper(options: KeeperOptions): Keeper {
     const damaged = new Set<string>();
     let resumeFrom: string | undefined;
     const restored: string[] = [];
-    if (previous?.epoch !== previousEpoch) await options.restoreWorkspace?.(tenure);
+    await options.restoreWorkspace?.(tenure);
+    nextSnapshotAt = clock.now(); // one of this tenure, at the next beat
     const isOurs = isContinued({ memory: previous, previousEpoch, parent, isFresh });
     if (!isOurs) {
       const aside = moveAside(dir, epoch);

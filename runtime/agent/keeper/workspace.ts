@@ -8,6 +8,7 @@ import type { Workspace } from "../workspace.ts";
 
 export interface WorkspaceOptions {
   store: ObjectStore;
+  runId: string;
   workspace: Workspace;
   clock: Clock;
   log: Log;
@@ -15,12 +16,15 @@ export interface WorkspaceOptions {
   say(line: string): void;
 }
 
-export function keepWorkspace({ store, workspace, clock, log, say }: WorkspaceOptions) {
+export function keepWorkspace({ store, runId, workspace, clock, log, say }: WorkspaceOptions) {
   const { project, conflicts, files } = workspace;
+  const { manifest, staging, snapshotMark: mark } = files;
+  const place = { runId, project, conflicts, manifest, staging, mark };
   const snapshots = createSnapshots();
   return {
-    async restore({ epoch }: Held): Promise<void> {
-      const found = await restoreSnapshot({ store, epoch, project, conflicts, staging: files.staging, log: say });
+    /** Nothing on a disk whose workspace is the newest. */
+    async restore({ epoch, previousEpoch }: Held): Promise<void> {
+      const found = await restoreSnapshot({ store, epoch, previousEpoch, log: say, ...place });
       if (!found) return;
       const from = `changed on the machine before (${found.time.slice(0, 19)}Z)`;
       if (found.restored.length > 0) say(`brought back, as ${from}: ${named(found.restored)}`);
@@ -32,7 +36,6 @@ export function keepWorkspace({ store, workspace, clock, log, say }: WorkspaceOp
       }
     },
     async save(held: Held, signal: AbortSignal): Promise<void> {
-      const place = { project, manifest: files.manifest, staging: files.staging };
       const name = await snapshots.save({ store, tenure: held, clock, log, signal, ...place });
       if (name !== undefined) log(`the workspace is saved: ${name}`);
     },
