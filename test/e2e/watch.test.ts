@@ -1,5 +1,5 @@
 /** A run under `vastlane watch`: preempted, brought back elsewhere, done, and nothing left. Only whole processes show it. */
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect } from "vitest";
 import type { WatchEvent } from "../../cli/watch/loop.ts";
@@ -11,7 +11,7 @@ import { writeStepper } from "../helpers/stepper.ts";
 
 let project: TestProject;
 let store: OpenStore;
-const watchers: ReturnType<typeof startWatch>[] = [];
+const watchers: Watcher[] = [];
 
 beforeEach(async () => {
   project = await makeProject();
@@ -31,8 +31,17 @@ function configure(params: object, more: object = {}): void {
   project.configure({ checkpoint, experiment: { command, params }, ...more });
 }
 
-/** `vastlane watch --json`, its events so far, and its end. */
-function startWatch(...args: string[]) {
+interface Watcher {
+  child: ChildProcess;
+  /** So far. */
+  events: WatchEvent[];
+  /** The exit code. */
+  ended: Promise<number>;
+  errors(): string;
+}
+
+/** `vastlane watch --json`. */
+function startWatch(...args: string[]): Watcher {
   const cli = join(repository, "cli/main.ts");
   const child = spawn(process.execPath, [cli, "watch", "--json", "--stack", "test", ...args], {
     cwd: project.root,
