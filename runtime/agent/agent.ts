@@ -9,7 +9,7 @@ import type { Clock } from "../../common/clock.ts";
 import { messageOf } from "../../common/errors.ts";
 import { readFileIfThere } from "../../common/files.ts";
 import type { Log } from "../../common/log.ts";
-import { listCheckpoints, newestCheckpoint } from "../checkpoint/index.ts";
+import { newestCheckpoint } from "../checkpoint/index.ts";
 import { holderOf } from "../lease/index.ts";
 import type { LeaseHeartbeat } from "../lease/types.ts";
 import { watchActivity } from "./activity.ts";
@@ -355,7 +355,7 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
     const ending = decideEnding({
       cause: causeOf(state),
       hasStore: keeper !== undefined,
-      isSaved: keeper?.saved().isSaved || listCheckpoints(checkpointDir).length === 0,
+      isSaved: keeper?.saved().isSaved ?? false,
       wanted: run?.onDone ?? "stop",
     });
     if (ending === "stay" || !self) return;

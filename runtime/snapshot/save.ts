@@ -41,6 +41,8 @@ export interface SaveOptions extends SnapshotPlace {
   tenure: Tenure;
   clock: Clock;
   log: Log;
+  /** What people should read: files that are left out. */
+  say: Log;
   signal?: AbortSignal;
   caps?: Partial<Caps>;
 }
@@ -80,16 +82,16 @@ export function createSnapshots(): Snapshots {
     if (fingerprint === last) return undefined;
     const { name, leftOut } = await take(scan, options, caps);
     last = fingerprint;
-    sayLeftOut(leftOut, options.log);
+    sayLeftOut(leftOut, options.say);
     return name;
   }
 
   /** Once, and again when there are others. */
-  function sayLeftOut(leftOut: readonly LeftOut[], log: Log): void {
+  function sayLeftOut(leftOut: readonly LeftOut[], say: Log): void {
     const shown = leftOut.slice(0, 10).map(({ path, reason }) => `${path} (${reason})`);
     const more = leftOut.length > shown.length ? ` and ${leftOut.length - shown.length} more` : "";
     const text = shown.join(", ") + more;
-    if (text !== "" && text !== named) log(`not in the snapshot: ${text}`);
+    if (text !== "" && text !== named) say(`not saved with the workspace: ${text}`);
     named = text;
   }
 }

@@ -8,7 +8,7 @@ import type { Clock } from "../../../common/clock.ts";
 import { messageOf, UserError } from "../../../common/errors.ts";
 import type { Log } from "../../../common/log.ts";
 import { decideRun, isClosed, type RunDecision, type RunRecord, type RunStatus } from "../../../common/run-record.ts";
-import { restoreNewest } from "../../checkpoint/index.ts";
+import { listCheckpoints, restoreNewest } from "../../checkpoint/index.ts";
 import {
   acquireLease,
   changeRunRecord,
@@ -97,6 +97,7 @@ const MAY_PASS = new Set([
 const SNAPSHOT_MS = 3 * 60_000;
 const CLAIM_WAIT_MS = 10_000;
 const RETRY_MS = 2_000;
+const MOST_FAULTS = 5;
 
 export function openKeeper(options: KeeperOptions): Keeper {
   const { store, run, clock, log, say } = options;
@@ -107,6 +108,8 @@ export function openKeeper(options: KeeperOptions): Keeper {
   /** What this disk remembered when the run was taken. */
   let previous: Memory | undefined;
   let trouble: string | null = null;
+  /** Why the workspace is on this disk only; null: it is saved, or will be. */
+  let workspaceFault: string | null = null;
   let isSaving = false;
   let nextSnapshotAt = clock.now() + (options.snapshotMs ?? SNAPSHOT_MS);
   const life = new AbortController();
@@ -136,7 +139,7 @@ export function openKeeper(options: KeeperOptions): Keeper {
       if (!held || !uploads) return true; // never claimed: there is nothing to save
       const status = CLOSES[cause];
       if (!(await uploads.settle(signal))) return false;
-      if (!(await untilDone(() => saveWorkspace(signal), signal))) return false;
+      if (!(await untilDone(saveWorkspaceOrGiveUp(signal), signal))) return false;
       if (status === undefined) return true;
       const finishedAt = new Date(clock.now()).toISOString();
       const change = () => ({ status, finishedAt, finalStep: step, reason, spentUsd: spentUsd() });
@@ -144,8 +147,11 @@ export function openKeeper(options: KeeperOptions): Keeper {
     },
     async leave(signal) {
       if (!held) return;
-      await uploads?.settle(signal);
-      await saveWorkspace(signal).catch((error) => log(`the workspace was not saved: ${messageOf(error)}`));
+      // Side by side: a large checkpoint must not take all of the grace from a few small files.
+      await Promise.all([
+        uploads?.settle(signal),
+        saveWorkspace(signal).catch((error) => log(`the workspace was not saved: ${messageOf(error)}`)),
+      ]);
       await record(() => ({ spentUsd: spentUsd() })).catch(() => {}); // known again by the next machine's bill
       uploads?.stop();
       await Promise.race([held.release(), sleepUnlessAborted(RETRY_MS)]);
@@ -155,8 +161,9 @@ export function openKeeper(options: KeeperOptions): Keeper {
       checkpoint: uploads?.newest()?.id ?? restoredFrom?.id ?? null,
       step: uploads?.newest()?.step ?? restoredFrom?.step ?? null,
       folder: uploads?.newest()?.folder ?? null,
-      problem: uploads?.problem() ?? trouble,
-      isSaved: uploads?.isSaved() ?? false,
+      problem: uploads?.problem() ?? trouble ?? workspaceFault,
+      // A run that was never claimed here left nothing to save, unless an earlier agent's checkpoints are there.
+      isSaved: workspaceFault === null && (uploads?.isSaved() ?? listCheckpoints(options.checkpointDir).length === 0),
     }),
     spentUsd,
     snapshotNowAndThen() {
@@ -300,6 +307,23 @@ export function openKeeper(options: KeeperOptions): Keeper {
 
   async function saveWorkspace(signal: AbortSignal): Promise<void> {
     if (held) await options.saveWorkspace?.(held, signal);
+  }
+
+  /** The store is waited for; a fault of this machine's own that stays is not, and keeps the machine from going. */
+  function saveWorkspaceOrGiveUp(signal: AbortSignal): () => Promise<void> {
+    let faults = 0;
+    return async () => {
+      try {
+        await saveWorkspace(signal);
+        workspaceFault = null;
+      } catch (error) {
+        if (error instanceof UserError || error instanceof LeaseLost || signal.aborted) throw error;
+        faults += 1;
+        if (faults < MOST_FAULTS) throw error;
+        workspaceFault = `what was changed on this machine could not be saved: ${messageOf(error).split("\n")[0]}`;
+        say(workspaceFault);
+      }
+    };
   }
 
   /** Tries on while the store is down. */

@@ -36,7 +36,7 @@ export function keepWorkspace({ store, runId, workspace, clock, log, say }: Work
       }
     },
     async save(held: Held, signal: AbortSignal): Promise<void> {
-      const name = await snapshots.save({ store, tenure: held, clock, log, signal, ...place });
+      const name = await snapshots.save({ store, tenure: held, clock, log, say, signal, ...place });
       if (name !== undefined) log(`the workspace is saved: ${name}`);
     },
   };

@@ -84,7 +84,8 @@ function machine(name: string, files: Record<string, string>) {
       const tenure = { epoch, holder: name, assertHeld: changes.assertHeld ?? (async () => {}) };
       const caps = { fileBytes: 1000, totalBytes: 3000, ...changes.caps };
       const signal = changes.signal ? { signal: changes.signal } : {};
-      return snapshots.save({ store, tenure, clock, log: (line) => log.push(line), ...signal, caps, ...place });
+      const note = (line: string) => log.push(line);
+      return snapshots.save({ store, tenure, clock, log: note, say: note, ...signal, caps, ...place });
     },
     restore: (epoch: number, previousEpoch = epoch - 1) =>
       restoreSnapshot({ store, epoch, previousEpoch, log: (line) => log.push(line), ...place }),
@@ -181,7 +182,7 @@ describe("saving", () => {
     const second = machine("b", DEPLOYED);
     expect((await second.restore(2))?.restored).toEqual(["kept.txt"]);
     expect(log).toEqual([
-      "not in the snapshot: .env (looks like a secret), id_rsa (looks like a secret), link (is a link), weights.bin (larger than 0.001 MB)",
+      "not saved with the workspace: .env (looks like a secret), id_rsa (looks like a secret), link (is a link), weights.bin (larger than 0.001 MB)",
     ]);
   });
 
