@@ -12,6 +12,7 @@
  * No key is among inputs or outputs: they are looked up where this runs (access.ts).
  */
 import type { S3Client } from "@aws-sdk/client-s3";
+import { type Clock, systemClock } from "../../common/clock.ts";
 import { UserError } from "../../common/errors.ts";
 import { fileLog, type Log } from "../../common/log.ts";
 import { createS3, loadS3 } from "../../common/s3.ts";
@@ -46,7 +47,7 @@ export interface BucketState extends Omit<BucketInputs, "isMissing"> {
   lacks: string[];
 }
 
-export type BucketContext = Pick<HandlerContext, "root" | "stateDir"> & { env?: NodeJS.ProcessEnv };
+export type BucketContext = Pick<HandlerContext, "root" | "stateDir"> & { env?: NodeJS.ProcessEnv; clock?: Clock };
 
 export function bucketHandlers(context: BucketContext) {
   return {
@@ -99,6 +100,7 @@ interface Bucket {
   place: Place;
   log: Log;
   made: ReturnType<typeof madeHere>;
+  clock: Clock;
 }
 
 async function withBucket<T>(context: BucketContext, inputs: BucketInputs, act: (bucket: Bucket) => Promise<T>) {
@@ -113,7 +115,8 @@ async function withBucket<T>(context: BucketContext, inputs: BucketInputs, act: 
     oldVersionDays: inputs.oldVersionDays,
   };
   try {
-    return await act({ client, store, place, log: logOf(context, inputs), made: madeHere(context.stateDir, store) });
+    const { clock = systemClock, stateDir } = context;
+    return await act({ client, store, place, clock, log: logOf(context, inputs), made: madeHere(stateDir, store) });
   } catch (error) {
     throw storeErrorOf(error, contextOf(store, `the set-up of ${inputs.bucket}`));
   } finally {
@@ -131,7 +134,7 @@ function storeOf({ root, env = environmentOf(root) }: BucketContext, inputs: Buc
 
 /** Makes the bucket if it is not there, and sets what is ours to set. */
 async function ensure(bucket: Bucket, inputs: BucketInputs, olds?: BucketState): Promise<BucketState> {
-  const { client, store, place, log, made } = bucket;
+  const { client, store, place, log, made, clock } = bucket;
   const isThere = (await lookAtBucket(client, store)) === "there";
   if (isThere && !made.has() && !olds?.created) {
     const settings = await readSettings(client, place);
@@ -143,7 +146,7 @@ async function ensure(bucket: Bucket, inputs: BucketInputs, olds?: BucketState):
     await make(client, store, inputs);
     log(`made the bucket ${describeStore(store)}`);
   }
-  return said(stateOf(inputs, true, await applySettings(client, place), place), log);
+  return said(stateOf(inputs, true, await applySettings(client, place, clock), place), log);
 }
 
 async function make(client: S3Client, store: Store, inputs: BucketInputs): Promise<void> {

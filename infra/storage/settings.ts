@@ -3,6 +3,7 @@
  * Stores other than AWS know only some of them; what one lacks is told by name and never stops a stack.
  */
 import type { S3Client } from "@aws-sdk/client-s3";
+import { type Clock, systemClock } from "../../common/clock.ts";
 import { loadS3, type S3Sdk } from "../../common/s3.ts";
 import { isTransient, statusOf, storeCodeOf } from "../../common/store-errors.ts";
 import { tlsOnlyPolicy } from "./policy.ts";
@@ -129,29 +130,41 @@ function policyFor({ bucket, region, isAws }: Place) {
   return isAws ? policy : { ...policy, Statement: policy.Statement.filter(({ Sid }) => Sid === "TlsOnly") };
 }
 
-/** Applies every setting; none of them stops the others. */
-export async function applySettings(client: S3Client, place: Place): Promise<Settings> {
-  return each(async (setting, sdk) => {
-    if (setting.isPointless?.(place)) return "unsupported";
+/** A bucket made a moment ago may not be known everywhere, and S3 aborts two changes of one bucket at a time. */
+const PAUSES_MS = [500, 1000, 2000];
+
+/** Applies every setting, one after the other; none of them stops the others. */
+export async function applySettings(client: S3Client, place: Place, clock: Clock = systemClock): Promise<Settings> {
+  const sdk = await loadS3();
+  const states: Partial<Settings> = {};
+  for (const pauseMs of [0, ...PAUSES_MS]) {
+    const left = SETTING_NAMES.filter((name) => states[name] === undefined || states[name] === "failed");
+    if (left.length > 0 && pauseMs > 0) await clock.sleep(pauseMs);
+    for (const name of left) states[name] = await applyOne(SETTINGS[name], sdk, client, place);
+  }
+  return states as Settings;
+}
+
+async function applyOne(setting: Setting, sdk: S3Sdk, client: S3Client, place: Place): Promise<SettingState> {
+  if (setting.isPointless?.(place)) return "unsupported";
+  try {
     await setting.apply(sdk, client, place);
     return "on";
-  });
+  } catch (error) {
+    return storeCodeOf(error) === "NoSuchBucket" ? "failed" : stateOf(error);
+  }
 }
 
-/** How each setting stands; changes nothing. */
+/** How each setting stands; changes nothing. @throws when there is no such bucket */
 export async function readSettings(client: S3Client, place: Place): Promise<Settings> {
-  return each(async (setting, sdk) => {
-    if (setting.isPointless?.(place)) return "unsupported";
-    return (await setting.isOn(sdk, client, place)) ? "on" : "off";
-  });
-}
-
-async function each(act: (setting: Setting, sdk: S3Sdk) => Promise<SettingState>): Promise<Settings> {
   const sdk = await loadS3();
-  const states = await Promise.all(
-    SETTING_NAMES.map(async (name) => [name, await act(SETTINGS[name], sdk).catch(stateOf)] as const),
-  );
-  return Object.fromEntries(states) as Settings;
+  const states = SETTING_NAMES.map(async (name) => {
+    const setting = SETTINGS[name];
+    if (setting.isPointless?.(place)) return [name, "unsupported"] as const;
+    const state = setting.isOn(sdk, client, place).then((isOn): SettingState => (isOn ? "on" : "off"));
+    return [name, await state.catch(stateOf)] as const;
+  });
+  return Object.fromEntries(await Promise.all(states)) as Settings;
 }
 
 const UNSET = new Set([

@@ -9,6 +9,7 @@ import { Secret } from "../../../common/secret.ts";
 import type { Store } from "../../../infra/storage/access.ts";
 import { ownerOf } from "../../../infra/storage/aws-owner.ts";
 import { type BucketInputs, bucketHandlers } from "../../../infra/storage/bucket-handlers.ts";
+import { fakeClock } from "../../helpers/fake-clock.ts";
 
 interface Answer {
   status: number;
@@ -64,7 +65,7 @@ const inputs = (): BucketInputs => ({
 
 function create() {
   const env = { AWS_ACCESS_KEY_ID: "id", AWS_SECRET_ACCESS_KEY: "secret" };
-  return bucketHandlers({ root: folder, stateDir: folder, env }).create(inputs());
+  return bucketHandlers({ root: folder, stateDir: folder, env, clock: fakeClock() }).create(inputs());
 }
 
 const MISSING: Answer = { status: 404, code: "NoSuchBucket" };
@@ -129,6 +130,19 @@ test("settings that the keys may not make are named, and what failed for now is 
   ]);
   const handlers = bucketHandlers({ root: folder, stateDir: folder, env: {} });
   expect((await handlers.diff("", outs, inputs())).changes).toBe(true);
+});
+
+test("a bucket that is not yet known everywhere, and changes that get in each other's way, are waited for", async () => {
+  let calls = 0;
+  answerTo = (call) => {
+    if (call === "GET list") return MISSING;
+    if (call === "PUT versioning" && ++calls < 3) return MISSING;
+    if (call === "PUT encryption" && ++calls < 6) return { status: 409, code: "OperationAborted" };
+    return { status: 200 };
+  };
+  const { outs } = await create();
+  expect(outs.settings).toMatchObject({ versioning: "on", encryption: "on" });
+  expect(outs.lacks).toEqual([]);
 });
 
 test("over plain HTTP no policy is set that would lock everybody out", async () => {
