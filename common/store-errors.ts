@@ -46,7 +46,7 @@ const REGION: Kind = {
     return {
       what: `${capital(bucket)} is in ${right ? `region ${right}` : "another region"}${region ? `, not in ${region}` : ""}.`,
       why: "a store answers only in the bucket's own region.",
-      hint: `set the region: AWS_REGION=${right ?? "<region of the bucket>"}`,
+      hint: `set vastlane:checkpoint.region (or AWS_REGION) to ${right ?? "<region of the bucket>"}`,
     };
   },
 };

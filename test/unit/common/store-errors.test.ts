@@ -75,7 +75,7 @@ test.each([
   expect(storeErrorOf(answer("AuthorizationHeaderMalformed", 400, more), context).message).toMatchInlineSnapshot(`
     "VL_STORE_REGION: Bucket runs is in region eu-west-1, not in us-east-1.
       why: a store answers only in the bucket's own region.
-      do:  set the region: AWS_REGION=eu-west-1"
+      do:  set vastlane:checkpoint.region (or AWS_REGION) to eu-west-1"
   `);
 });
 
