@@ -232,7 +232,7 @@ describe("what people read", () => {
       sendError(response, 400, "AuthorizationHeaderMalformed", false, "<Region>eu-west-1</Region>");
       return true;
     };
-    await expect(open().get("a")).rejects.toThrow("set the region: AWS_REGION=eu-west-1");
+    await expect(open().get("a")).rejects.toThrow("set vastlane:checkpoint.region (or AWS_REGION) to eu-west-1");
   });
 
   test("a wrong clock is corrected once from the store's answer", async () => {
