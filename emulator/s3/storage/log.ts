@@ -35,6 +35,7 @@ export async function openLog(path: string): Promise<Log> {
   let length = await wholeLength(file);
   await file.truncate(length);
   let waiting: { line: string; done: () => void; fail: (error: unknown) => void }[] = [];
+  /** The round under way. It ends in the same step in which it finds nothing waiting, or a line could wait for ever. */
   let writing: Promise<void> | undefined;
   let broken: unknown;
 
@@ -51,21 +52,21 @@ export async function openLog(path: string): Promise<Log> {
         for (const { done } of group) done();
       } catch (error) {
         // Half a line in the middle would make the rest unreadable.
-        await file.truncate(length).catch(() => {
-          broken = error;
-        });
+        broken = await file.truncate(length).then(
+          () => undefined,
+          () => error,
+        );
         for (const { fail } of group) fail(error);
       }
     }
+    writing = undefined;
   }
 
   return {
     append: (line) =>
       new Promise((done, fail) => {
         waiting.push({ line, done, fail });
-        writing ??= writeWaiting().finally(() => {
-          writing = undefined;
-        });
+        writing ??= writeWaiting();
       }),
     async close() {
       await writing;
