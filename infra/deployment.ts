@@ -22,6 +22,8 @@ export interface DeployedMachine {
 
 export interface DeployArgs {
   machine: DeployedMachine;
+  /** Among the stack's machines. */
+  machineName: string;
   spec: DeploySpec;
   /** Values of secrets that only Pulumi has: of its configuration, or keys that the program made. A Pulumi secret. */
   configSecrets?: pulumi.Output<Record<string, string>> | undefined;
@@ -35,11 +37,11 @@ export class Deploy extends pulumi.ComponentResource {
 
   constructor(name: string, args: DeployArgs, options?: pulumi.ComponentResourceOptions) {
     super("vastlane:deploy:Deploy", name, {}, options);
-    const { machine, spec, configSecrets } = args;
+    const { machine, machineName, spec, configSecrets } = args;
     const request = pulumi
       .all([machine.contractId, machine.sshUser, machine.addresses, machine.hostKeys, machine.pricePerHour])
       .apply(([contractId, user, addresses, hostKeys, pricePerHour]) =>
-        JSON.stringify(requestFor(spec, { contractId, user, addresses, hostKeys }, pricePerHour)),
+        JSON.stringify(requestFor(spec, { contractId, user, addresses, hostKeys }, pricePerHour, machineName)),
       );
     const command = new local.Command(
       `${name}-push`,

@@ -21,7 +21,10 @@ const guard = new StackGuard("guard", {
 const store = await storeResources(config, stack, run);
 const shipment = withRunKeys(prepared, store, run);
 const machines = run.machineNames.map((name) => new VastInstance(name, { guard, config, keys, after: store.before }));
-for (const [i, machine] of machines.entries()) new Deploy(`${run.machineNames[i]}-deploy`, { machine, ...shipment });
+for (const [i, machineName] of run.machineNames.entries()) {
+  const machine = machines[i];
+  if (machine) new Deploy(`${machineName}-deploy`, { machine, machineName, ...shipment });
+}
 await announceCost(project, run, guard.scope);
 
 const [main] = machines;

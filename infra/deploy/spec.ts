@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { hoursWithin } from "../budget.ts";
 import type { StackConfig } from "../config.ts";
+import { runIdOfMachine } from "../run-id.ts";
 import type { StoreConfig } from "../storage/access.ts";
 import { readContent } from "./content.ts";
 import { controlFiles, runHashes } from "./control-files.ts";
@@ -110,11 +111,12 @@ export function ofGeneration(spec: DeploySpec, generation: number): DeploySpec {
   };
 }
 
-/** The request for one machine, whose price (USD per hour) says how long its budget lasts. */
+/** The request for the machine of that name, whose price (USD per hour) says how long its budget lasts. */
 export function requestFor(
   spec: Pick<DeploySpec, "request" | "budget">,
   machine: Omit<PushRequest["target"], "identityFile">,
   pricePerHour: number,
+  name: string,
 ): PushRequest {
   const { identityFile, run, ...rest } = spec.request;
   const maxHours = hoursWithin(spec.budget, pricePerHour);
@@ -122,7 +124,7 @@ export function requestFor(
     ...rest,
     pricePerHour,
     target: { ...machine, identityFile },
-    run: { ...run, contractId: machine.contractId, maxHours },
+    run: { ...run, runId: runIdOfMachine(run.runId, name), contractId: machine.contractId, maxHours },
   };
 }
 
@@ -130,7 +132,7 @@ export function requestFor(
 function hashOf(contentHash: string, bundles: string[], spec: Pick<DeploySpec, "request" | "budget">): string {
   const hash = createHash("sha256").update(contentHash).update(JSON.stringify(spec.request.store));
   for (const bundle of bundles) hash.update(readFileSync(bundle));
-  const anyMachine = requestFor(spec, { contractId: 0, user: "root", addresses: [], hostKeys: null }, 0);
+  const anyMachine = requestFor(spec, { contractId: 0, user: "root", addresses: [], hostKeys: null }, 0, "main");
   for (const { name, text } of controlFiles(anyMachine, "/workspace", contentHash, {}))
     hash.update(`${name}\n${text}\n`);
   return hash.digest("hex");

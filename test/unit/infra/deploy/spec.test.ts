@@ -53,9 +53,11 @@ test("a price cap is no reason to deploy again", () => {
 
 test("the request for a machine carries where it is and which contract pays", () => {
   const machine = { contractId: 9, user: "root", addresses: [], hostKeys: ["ssh-ed25519 A"] };
-  const request = requestFor(spec({ budget: { maxHours: 24, maxUsd: 10 } }), machine, 2);
+  const request = requestFor(spec({ budget: { maxHours: 24, maxUsd: 10 } }), machine, 2, "main");
   expect(request.target).toEqual({ ...machine, identityFile: ".vastlane/id" });
   expect(request.run.contractId).toBe(9);
+  expect(request.run.runId).toBe("dev/main");
+  expect(requestFor(spec(), machine, 2, "node1").run.runId).toBe("dev/main.node1");
   expect(request.run.maxHours).toBe(5); // what 10 USD pay at this price
 });
 
