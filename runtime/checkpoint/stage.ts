@@ -1,9 +1,19 @@
 /**
  * Holds a checkpoint's files while they are uploaded. The command may prune the folder meanwhile, so its files are
- * hard-linked (copied, where links fail) into a place of ours. They are named by number there: what the upload notes
- * beside them can never meet a file of the checkpoint. A killed upload finds them, with its notes, again.
+ * hard-linked (copied, where links fail) into a place of ours. Their names there say which file they are (number, inode,
+ * length, time), so a killed upload finds them again, with its notes beside them, and never takes one for another.
  */
-import { constants, copyFileSync, linkSync, mkdirSync, readdirSync, rmSync, statSync, utimesSync } from "node:fs";
+import {
+  constants,
+  copyFileSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { basename, join } from "node:path";
 import { listFiles } from "./manifest.ts";
 
@@ -20,14 +30,13 @@ export function stageFolder(folder: string, outgoing: string): { files: StagedFi
   const held = join(outgoing, basename(folder));
   mkdirSync(held, { recursive: true });
   const files = listFiles(folder).map(({ path, bytes }, index) => {
-    const file = join(held, String(index).padStart(6, "0"));
+    const { ino, size, mtimeNs } = statSync(join(folder, path), { bigint: true });
+    const file = join(held, `${String(index).padStart(6, "0")}-${ino}-${size}-${mtimeNs}`);
     hold(join(folder, path), file);
     return { path, bytes, file };
   });
-  const wanted = new Set(files.map(({ file }) => basename(file)));
-  for (const name of readdirSync(held)) {
-    if (!wanted.has(name.replace(/\..*$/, ""))) rmSync(join(held, name), { force: true });
-  }
+  const wanted = new Set(files.flatMap(({ file }) => [basename(file), `${basename(file)}.upload`]));
+  for (const name of readdirSync(held)) if (!wanted.has(name)) rmSync(join(held, name), { force: true });
   return { files, release: () => rmSync(held, { recursive: true, force: true }) };
 }
 
@@ -43,22 +52,13 @@ export function releaseOthers(outgoing: string, keep: readonly string[]): void {
 }
 
 function hold(source: string, file: string): void {
-  if (isSame(source, file)) return;
-  for (const left of [file, `${file}.upload`]) rmSync(left, { force: true });
+  if (existsSync(file)) return;
   try {
     linkSync(source, file);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOENT" || code === "ENOSPC") throw error;
-    copyFileSync(source, file, constants.COPYFILE_FICLONE);
-    const { atime, mtime } = statSync(source);
-    utimesSync(file, atime, mtime);
+    copyFileSync(source, `${file}.copying`, constants.COPYFILE_FICLONE);
+    renameSync(`${file}.copying`, file);
   }
-}
-
-function isSame(source: string, file: string): boolean {
-  const [a, b] = [statSync(source), statSync(file, { throwIfNoEntry: false })];
-  if (!b) return false;
-  const isLink = a.ino === b.ino && a.dev === b.dev;
-  return isLink || (a.size === b.size && Math.abs(a.mtimeMs - b.mtimeMs) < 1);
 }
