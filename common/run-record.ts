@@ -96,7 +96,7 @@ export function runError(runId: string, decision: RunDecision): UserError | unde
     return new UserError("VL_RUN_CLOSED", {
       what: `The run ${runId} has ended and is not started again.`,
       why: decision.why,
-      hint: "vastlane up --fresh starts it anew (its checkpoints stay in the store); other parameters, or other code after a failure, reopen it",
+      hint: "vastlane up --fresh starts it anew (its checkpoints stay in the store), --resume goes on from the last one",
     });
   }
   if (decision.act === "refuse") {

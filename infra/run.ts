@@ -10,7 +10,7 @@ import { readContent, runHashes } from "./deploy/index.ts";
 import { environmentOf } from "./project.ts";
 import { runIdOf } from "./run-id.ts";
 import { keysIn, resolveStore, type Store } from "./storage/access.ts";
-import { readRunRecord } from "./storage/run-record.ts";
+import { type Reopening, readRunRecord } from "./storage/run-record.ts";
 
 export interface RunPlan {
   runId: string;
@@ -36,8 +36,8 @@ export interface RunPlanOptions {
   /** Of the project as it is; read here when not given. */
   hashes?: { codeHash: string; paramsHash: string };
   env?: NodeJS.ProcessEnv;
-  /** As if the record already said so: what `up --fresh` is about to do. */
-  isFresh?: boolean;
+  /** As if the record already said so: what `up --fresh` or `--resume` is about to do. */
+  reopening?: Reopening | undefined;
 }
 
 /**
@@ -66,7 +66,7 @@ export async function planRun(options: RunPlanOptions): Promise<RunPlan> {
   const record = found === "no-bucket" ? undefined : found;
   const { onCodeChange, onParamChange } = config.experiment;
   const wanted = { ...(options.hashes ?? hashesOf(root, config)), onCodeChange, onParamChange };
-  const seen: RunRecord | undefined = options.isFresh && record ? { ...record, status: "fresh" } : record;
+  const seen: RunRecord | undefined = options.reopening && record ? { ...record, status: options.reopening } : record;
   return { store, isBucketMissing: found === "no-bucket", ...planOf(runId, stack, seen, decideRun(seen, wanted)) };
 }
 
@@ -86,7 +86,8 @@ export function planOf(
 }
 
 function textOf({ runId, act }: Pick<RunPlan, "runId" | "act">, stack: string, why: string): string | undefined {
-  if (act === "closed") return `run ${runId} is not rented again: ${why}. Anew: vastlane up --fresh --stack ${stack}`;
+  if (act === "closed")
+    return `run ${runId} is not rented again: ${why}. Anew: vastlane up --fresh --stack ${stack}; to go on from its last checkpoint: --resume`;
   if (act === "fresh") return `run ${runId} starts anew: ${why}. Its checkpoints stay in the store`;
   if (act === "resume" && why !== "nothing has changed") return `run ${runId} goes on: ${why}`;
   return undefined;

@@ -2,9 +2,9 @@
 import { UserError } from "../../common/errors.ts";
 import { machineNames } from "../../infra/config.ts";
 import { environmentOf } from "../../infra/project.ts";
-import { planRun, type RunPlan } from "../../infra/run.ts";
+import { planRun } from "../../infra/run.ts";
 import { resolveKeys } from "../../infra/ssh/keys.ts";
-import { markFresh } from "../../infra/storage/run-record.ts";
+import { markRun, type Reopening } from "../../infra/storage/run-record.ts";
 import { previewMachines } from "../../infra/vast/preview.ts";
 import { type Command, EXIT, type Io } from "../command.ts";
 import { confirm } from "../confirm.ts";
@@ -18,10 +18,11 @@ import { usd } from "../table.ts";
 export const command: Command = {
   name: "up",
   summary: "rent, repair or change the stack's machines and start the experiment",
-  usage: `vastlane up [--stack NAME] [--fresh] [--yes] [--json]
+  usage: `vastlane up [--stack NAME] [--fresh | --resume] [--yes] [--json]
 
   --stack NAME  the stack, so Pulumi.NAME.yaml (default: $VASTLANE_STACK, or local)
   --fresh       begin the run anew, also one that has ended; its checkpoints stay in the store
+  --resume      go on with a run that has ended (over its budget, failed) from its last checkpoint
   --yes         spend without asking
   --json        { stack, runId, runStatus, machines: [...] } when done
 
@@ -35,6 +36,7 @@ async function up(args: string[], io: Io): Promise<number> {
   const { values } = readOptions("up", args, {
     stack: { type: "string" },
     fresh: { type: "boolean" },
+    resume: { type: "boolean" },
     yes: { type: "boolean" },
     json: { type: "boolean" },
   });
@@ -43,7 +45,8 @@ async function up(args: string[], io: Io): Promise<number> {
   resolveKeys(session.config.ssh, session.config.market, session.stateDir); // a missing key before any price
   const operation = await openOperation(stack, io);
   const { config, deps } = session;
-  const run = await planRunOf(session, values.fresh === true, io);
+  const reopening = reopeningOf(values.fresh, values.resume);
+  const run = await planRunOf(session, reopening, io);
   if (run.text !== undefined) io.stderr(`${run.text}\n`);
   const scope = await scopeOfStack(session, io);
   const lines = await previewMachines(deps, config, run.isClosed ? [] : machineNames(config), scope);
@@ -57,7 +60,7 @@ async function up(args: string[], io: Io): Promise<number> {
     });
   }
   if (scope === undefined && config.market === "vast") await makeStack(operation);
-  if (values.fresh && run.store) await markFresh(run.store, run.runId, new Date(io.clock.now()));
+  if (reopening && run.store) await markRun(run.store, run.runId, reopening, new Date(io.clock.now()));
   try {
     await bringUp(operation);
   } catch (error) {
@@ -81,13 +84,19 @@ async function up(args: string[], io: Io): Promise<number> {
   return EXIT.done;
 }
 
+function reopeningOf(fresh: boolean | undefined, resume: boolean | undefined): Reopening | undefined {
+  if (fresh && resume)
+    throw new UserError("VL_USAGE", { what: "--fresh and --resume exclude each other", hint: "vastlane up --help" });
+  return fresh ? "fresh" : resume ? "running" : undefined;
+}
+
 /** What the run's record says, before any price. @throws UserError VL_USAGE, VL_RUN_REFUSED, VL_STORE_* */
-async function planRunOf({ root, stack, config }: MarketSession, isFresh: boolean, io: Io): Promise<RunPlan> {
+async function planRunOf({ root, stack, config }: MarketSession, reopening: Reopening | undefined, io: Io) {
   const env = environmentOf(root, io.env as NodeJS.ProcessEnv);
-  const run = await planRun({ root, stack, config, env, isFresh });
-  if (!isFresh || run.store) return run;
+  const run = await planRun({ root, stack, config, env, reopening });
+  if (reopening === undefined || run.store) return run;
   throw new UserError("VL_USAGE", {
-    what: "--fresh has nothing to reset: this stack has no checkpoint store",
+    what: `--${reopening === "fresh" ? "fresh has nothing to reset" : "resume has nothing to reopen"}: this stack has no checkpoint store`,
     why: "without one a run is known to its machine's disk alone, and ends with it",
     hint: `\`vastlane destroy --stack ${stack}\`, then \`vastlane up --stack ${stack}\`, begins anew; for runs that survive their machine, set vastlane:checkpoint.store`,
   });

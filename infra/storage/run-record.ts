@@ -1,4 +1,7 @@
-/** run.json in the store as a person's side reads it, and the one thing that it writes there: that a run begins anew. */
+/**
+ * run.json in the store as a person's side reads it, and the one thing that it writes there: that a run begins
+ * anew, or goes on although it had ended.
+ */
 import { randomUUID } from "node:crypto";
 import type { S3Client } from "@aws-sdk/client-s3";
 import { UserError } from "../../common/errors.ts";
@@ -30,17 +33,20 @@ function keyOf(store: Store, runId: string): string {
   return joinKey(runPrefix(store, runId), RUN_RECORD_KEY);
 }
 
+/** What a person may ask of a run: to begin anew ("fresh"), or to go on as it is although it had ended ("running"). */
+export type Reopening = "fresh" | "running";
+
 /**
- * Says in the record that the run begins anew; its checkpoints stay in the store. False: there is no record, so it
- * begins anew as it is. Safe beside a running agent: each writes only on what it has read.
+ * Says so in the record; the run's checkpoints stay in the store. False: there is no record, so it begins anew as it
+ * is. Safe beside a running agent: each writes only on what it has read.
  * @throws UserError VL_STORE_*; VL_CHECKPOINT_BAD when a newer vastlane wrote it
  */
-export async function markFresh(store: Store, runId: string, now: Date): Promise<boolean> {
+export async function markRun(store: Store, runId: string, status: Reopening, now: Date): Promise<boolean> {
   return withStore(store, runId, async (client, key) => {
     for (let round = 1; ; round++) {
       const found = await fetchRecord(client, store, key);
       if (typeof found === "string") return false;
-      const next = freshOf(found.body, runId, now.toISOString());
+      const next = reopened(found.body, runId, status, now.toISOString());
       try {
         await put(client, store, key, JSON.stringify(next), found.etag);
         return true;
@@ -53,9 +59,9 @@ export async function markFresh(store: Store, runId: string, now: Date): Promise
 }
 
 /** A damaged record is replaced; all that is lost with it is what the run has cost so far. */
-function freshOf(body: Uint8Array, runId: string, now: string): RunRecord {
+function reopened(body: Uint8Array, runId: string, status: Reopening, now: string): RunRecord {
   readStored(RUN_RECORD_KEY, body); // refuses what a newer vastlane wrote
-  const mark = { status: "fresh", updatedAt: now, writeId: randomUUID() } as const;
+  const mark = { status, updatedAt: now, writeId: randomUUID() };
   try {
     return { ...parseRunRecord(body), ...mark };
   } catch (error) {

@@ -20,7 +20,7 @@ import { resolveStore, type Store, s3AccessOf } from "../../../infra/storage/acc
 import { type BucketInputs, bucketHandlers } from "../../../infra/storage/bucket-handlers.ts";
 import { lookAtKept } from "../../../infra/storage/kept.ts";
 import { runAccess, type StoreFile } from "../../../infra/storage/run-access.ts";
-import { markFresh, readRunRecord } from "../../../infra/storage/run-record.ts";
+import { markRun, readRunRecord } from "../../../infra/storage/run-record.ts";
 import { resolveMarket } from "../../../infra/vast/market.ts";
 
 const BUCKET = "checkpoints";
@@ -55,7 +55,7 @@ afterAll(async () => {
 
 test("before anything is made there is no bucket, no record and nothing kept", async () => {
   expect(await readRunRecord(store, "dev/train")).toBe("no-bucket");
-  expect(await markFresh(store, "dev/train", new Date())).toBe(false);
+  expect(await markRun(store, "dev/train", "fresh", new Date())).toBe(false);
   expect(await lookAtKept(store, "dev")).toBeUndefined();
 });
 
@@ -146,7 +146,7 @@ describe("the record of a run", () => {
 
   test("asked to begin anew keeps everything else as it was", async () => {
     await write(JSON.stringify(RECORD));
-    expect(await markFresh(store, "dev/train", NOW)).toBe(true);
+    expect(await markRun(store, "dev/train", "fresh", NOW)).toBe(true);
     expect(await readRunRecord(store, "dev/train")).toEqual({
       ...RECORD,
       status: "fresh",
@@ -161,20 +161,20 @@ describe("the record of a run", () => {
       code: "VL_CHECKPOINT_BAD",
       hint: expect.stringContaining("--fresh"),
     });
-    expect(await markFresh(store, "dev/train", NOW)).toBe(true);
+    expect(await markRun(store, "dev/train", "fresh", NOW)).toBe(true);
     expect(await readRunRecord(store, "dev/train")).toMatchObject({ status: "fresh", generation: 0 });
   });
 
   test("of a newer vastlane is never overwritten", async () => {
     await write(JSON.stringify({ ...RECORD, format: 2 }));
-    await expect(markFresh(store, "dev/train", NOW)).rejects.toMatchObject({ code: "VL_CHECKPOINT_BAD" });
+    await expect(markRun(store, "dev/train", "fresh", NOW)).rejects.toMatchObject({ code: "VL_CHECKPOINT_BAD" });
     const { Body } = await own.send(new GetObjectCommand({ Bucket: BUCKET, Key: KEY }));
     expect(JSON.parse((await Body?.transformToString()) ?? "")).toMatchObject({ format: 2, status: "done" });
   });
 
   test("loses no change that somebody makes at the same moment", async () => {
     await write(JSON.stringify(RECORD));
-    const marks = await Promise.all(Array.from({ length: 4 }, () => markFresh(store, "dev/train", NOW)));
+    const marks = await Promise.all(Array.from({ length: 4 }, () => markRun(store, "dev/train", "fresh", NOW)));
     expect(marks).toEqual([true, true, true, true]);
     expect(await readRunRecord(store, "dev/train")).toMatchObject({ status: "fresh", spentUsd: 2 });
   });

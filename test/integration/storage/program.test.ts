@@ -164,7 +164,7 @@ describe("a run with a store", () => {
     await putRecord({ ...hashes, status: "done", finalStep: 400, finishedAt: "2026-11-24T09:00:00.000Z" });
     const preview = await ok(vastlane("preview"));
     expect(preview).toContain(
-      "run test/train is not rented again: it is done at step 400 (2026-11-24). Anew: vastlane up --fresh --stack test",
+      "run test/train is not rented again: it is done at step 400 (2026-11-24). Anew: vastlane up --fresh --stack test; to go on from its last checkpoint: --resume",
     );
     expect(preview).toMatch(/ENDS after a last checkpoint/);
     expect(await project.alive()).toHaveLength(1);

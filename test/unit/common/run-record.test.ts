@@ -124,7 +124,7 @@ describe("says why", () => {
       [
         "VL_RUN_CLOSED: The run dev/train has ended and is not started again.",
         "  why: it is done at step 400 (2026-11-24)",
-        "  do:  vastlane up --fresh starts it anew (its checkpoints stay in the store); other parameters, or other code after a failure, reopen it",
+        "  do:  vastlane up --fresh starts it anew (its checkpoints stay in the store), --resume goes on from the last one",
       ].join("\n"),
     );
   });

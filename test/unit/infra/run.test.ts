@@ -33,7 +33,7 @@ test("an ended run rents nothing, and says how to go on", () => {
     isClosed: true,
     generation: 2,
     status: "it is done at step 400 (2026-11-24)",
-    text: "run dev/train is not rented again: it is done at step 400 (2026-11-24). Anew: vastlane up --fresh --stack dev",
+    text: "run dev/train is not rented again: it is done at step 400 (2026-11-24). Anew: vastlane up --fresh --stack dev; to go on from its last checkpoint: --resume",
   });
 });
 

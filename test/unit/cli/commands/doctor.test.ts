@@ -82,6 +82,7 @@ FAIL  rsync        not installed
     expect(checks.filter((check) => check.state === "warn").map(({ name }) => name)).toEqual([
       "your SSH key",
       "account key",
+      "checkpoint stores", // the emulator of the local stack does not run
     ]);
   });
 
