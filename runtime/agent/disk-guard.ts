@@ -2,8 +2,9 @@
  * Keeps the machine's disk from filling up: frees what is ours and not needed, oldest first, before there is none left.
  * Never a person's files, and never the newest checkpoint. What to remove is a pure plan.
  */
-import { existsSync, readdirSync, rmSync, statfsSync, statSync } from "node:fs";
+import { lstatSync, readdirSync, rmSync, statfsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { messageOf } from "../../common/errors.ts";
 import type { Log } from "../../common/log.ts";
 import { listCheckpoints } from "../checkpoint/index.ts";
 
@@ -47,21 +48,25 @@ export interface DiskGuardOptions {
   log: Log;
 }
 
-/** Removes what must go. Gives a warning for people when the disk stays too full. */
+/** Removes what must go. Gives a warning for people when the disk stays too full. Never throws: it runs at each beat. */
 export function guardDisk(options: DiskGuardOptions): string | null {
-  const { root, checkpointDir, log } = options;
-  let free: { freeBytes: number; totalBytes: number };
   try {
-    free = spaceOf(root);
-  } catch {
+    return guard(options);
+  } catch (error) {
+    options.log(`the disk's space could not be looked after: ${messageOf(error)}`);
     return null;
   }
+}
+
+function guard(options: DiskGuardOptions): string | null {
+  const { root, checkpointDir, log } = options;
   const newest = listCheckpoints(checkpointDir).at(-1);
   const checkpointBytes = newest ? sizeOf(newest) : 0;
-  // Nothing is measured that need not be: this runs at each beat.
-  if (free.freeBytes >= wantedFree({ ...free, checkpointBytes })) return null;
+  const before = spaceOf(root);
+  // Nothing is measured that need not be.
+  if (before.freeBytes >= wantedFree({ ...before, checkpointBytes })) return null;
   const removable = removableOf(options).map((path) => ({ path, bytes: sizeOf(path) }));
-  for (const path of planDisk({ ...free, checkpointBytes, removable })) {
+  for (const path of planDisk({ ...before, checkpointBytes, removable })) {
     rmSync(path, { recursive: true, force: true });
     log(`the disk is nearly full: removed ${path}`);
   }
@@ -95,15 +100,19 @@ function spaceOf(path: string): { freeBytes: number; totalBytes: number } {
   return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
 }
 
+/** Bytes below a path, links not followed; a command may remove its own checkpoints meanwhile. */
 function sizeOf(path: string): number {
-  const stat = statSync(path, { throwIfNoEntry: false });
-  if (!stat) return 0;
-  if (!stat.isDirectory()) return stat.size;
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (!stat?.isDirectory()) return stat?.size ?? 0;
   return list(path).reduce((sum, name) => sum + sizeOf(join(path, name)), 0);
 }
 
 function list(folder: string): string[] {
-  return existsSync(folder) ? readdirSync(folder) : [];
+  try {
+    return readdirSync(folder);
+  } catch {
+    return []; // never there, or not any more
+  }
 }
 
 const megabytes = (bytes: number) => `${Math.round(bytes / 1e6)} MB`;

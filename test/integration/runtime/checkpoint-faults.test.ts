@@ -1,15 +1,14 @@
 /** Checkpoints on a full disk and with a store that goes away: only real ENOSPC and real sockets show what is left. */
-import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, onTestFinished, test } from "vitest";
 import { CheckpointManager, type CheckpointManagerOptions, type Tensors } from "../../../runtime/checkpoint/index.ts";
 import { fakeClock } from "../../helpers/fake-clock.ts";
+import { canMount, mountSmallDisk } from "../../helpers/small-disk.ts";
 import { type StubS3, sendError, startStubS3 } from "../../helpers/stub-s3.ts";
 
 const MiB = 1 << 20;
-const canMount = process.platform === "linux" && process.getuid?.() === 0 && hasMount();
 
 let dir: string;
 let stub: StubS3;
@@ -47,7 +46,7 @@ const save = (manager: CheckpointManager, step: number, bytes?: number) =>
   manager.save({ step, tensors: tensorsOf(step, bytes), state: {} });
 
 test.runIf(canMount)("a full disk costs the checkpoint that did not fit, and nothing else", async () => {
-  const local = join(mountSmall(4), "checkpoints");
+  const local = join(mountSmallDisk(4), "checkpoints");
   const manager = open(local);
   await save(manager, 1, MiB);
   await manager.uploadLatest();
@@ -62,7 +61,7 @@ test.runIf(canMount)("a restore that does not fit is refused before the disk is 
   const manager = open(join(dir, "big"));
   await save(manager, 1, 6 * MiB);
   await manager.uploadLatest();
-  const small = mountSmall(4);
+  const small = mountSmallDisk(4);
   const restoring = open(join(small, "checkpoints"));
   mkdirSync(join(small, "checkpoints"));
   await expect(restoring.downloadLatest()).rejects.toMatchObject({
@@ -146,27 +145,3 @@ test("half a checkpoint, without its manifest, is never loaded", async () => {
   stub.intercept = undefined;
   expect((await open(join(dir, "other")).loadLatest())?.step).toBe(1);
 });
-
-/** A disk of so many MiB, for the test's time. */
-function mountSmall(mebibytes: number): string {
-  const disk = mkdtempSync(join(tmpdir(), "vastlane-disk-"));
-  execFileSync("mount", ["-t", "tmpfs", "-o", `size=${mebibytes}m`, "tmpfs", disk]);
-  onTestFinished(() => {
-    execFileSync("umount", [disk]);
-    rmSync(disk, { recursive: true });
-  });
-  return disk;
-}
-
-function hasMount(): boolean {
-  const disk = mkdtempSync(join(tmpdir(), "vastlane-mount-"));
-  try {
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], { stdio: "ignore" });
-    execFileSync("umount", [disk]);
-    return true;
-  } catch {
-    return false;
-  } finally {
-    rmSync(disk, { recursive: true });
-  }
-}

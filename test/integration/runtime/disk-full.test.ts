@@ -7,18 +7,14 @@ import { expect, onTestFinished, test } from "vitest";
 import { readFileIfThere } from "../../../common/files.ts";
 import { identify, isAlive } from "../../../common/process.ts";
 import { makeAgentMachine } from "../../helpers/agent-machine.ts";
+import { canMount, mountSmallDisk } from "../../helpers/small-disk.ts";
 import { findCommands } from "../../helpers/supervised.ts";
 
-const canMount = process.platform === "linux" && process.getuid?.() === 0 && hasMount();
-
 test.runIf(canMount)("keeps command and heartbeat alive on a full disk, and says so until there is space", async () => {
-  const disk = mkdtempSync(join(tmpdir(), "vastlane-disk-"));
-  execFileSync("mount", ["-t", "tmpfs", "-o", "size=4m", "tmpfs", disk]);
+  const disk = mountSmallDisk(4);
   const machine = await makeAgentMachine(disk);
   onTestFinished(async () => {
     await machine.stop("--grace", "1");
-    execFileSync("umount", ["-l", disk]); // an agent that has just ended may still be leaving
-    rmSync(disk, { recursive: true });
   });
   const elsewhere = mkdtempSync(join(tmpdir(), "vastlane-ticks-"));
   onTestFinished(() => rmSync(elsewhere, { recursive: true }));
@@ -58,18 +54,5 @@ function fill(path: string): void {
     execFileSync("dd", ["if=/dev/zero", `of=${path}`, "bs=1k"], { stdio: "ignore" });
   } catch {
     // dd fails when the disk is full, which is what it is for
-  }
-}
-
-function hasMount(): boolean {
-  const probe = mkdtempSync(join(tmpdir(), "vastlane-probe-"));
-  try {
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=4k", "tmpfs", probe], { stdio: "ignore" });
-    execFileSync("umount", [probe]);
-    return true;
-  } catch {
-    return false;
-  } finally {
-    rmSync(probe, { recursive: true, force: true });
   }
 }

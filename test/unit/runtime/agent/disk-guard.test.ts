@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { planDisk, wantedFree } from "../../../../runtime/agent/disk-guard.ts";
+import { guardDisk, planDisk, removableOf, wantedFree } from "../../../../runtime/agent/disk-guard.ts";
 
 const GB = 1e9;
 const removable = [
@@ -28,10 +28,9 @@ test.each([
   expect(planDisk({ freeBytes, totalBytes: 100 * GB, checkpointBytes: 0, removable })).toEqual(plan);
 });
 
-test("names what may go, and never the newest checkpoint", async () => {
+test("names what may go, and never the newest checkpoint", () => {
   const root = mkdtempSync(join(tmpdir(), "vastlane-disk-"));
   onTestFinished(() => rmSync(root, { recursive: true, force: true }));
-  const { removableOf } = await import("../../../../runtime/agent/disk-guard.ts");
   const checkpointDir = join(root, "persistent", "checkpoints");
   for (const name of ["step-1", "step-2", "step-3", "step-4"]) {
     mkdirSync(join(checkpointDir, name), { recursive: true });
@@ -53,4 +52,11 @@ test("names what may go, and never the newest checkpoint", async () => {
   ]);
   expect(found(null, true)).toEqual(["persistent/checkpoints.outside-e00002", "logs/output.log.1"]);
   expect(found(null, false)).toEqual([at("step-1"), at("step-2"), "logs/output.log.1"]);
+});
+
+test("a disk that cannot be asked keeps nobody from their work", () => {
+  const log: string[] = [];
+  const place = { root: "/not/there", checkpointDir: "/not/there/checkpoints", logs: "/not/there/logs" };
+  expect(guardDisk({ ...place, saved: () => null, hasStore: true, log: (line) => log.push(line) })).toBeNull();
+  expect(log).toEqual([expect.stringContaining("the disk's space could not be looked after: ENOENT")]);
 });
