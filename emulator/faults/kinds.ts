@@ -83,7 +83,7 @@ export const FAULT_KINDS = {
   "s3-torn": {
     meaning: "The connection is cut in the middle of an upload or download.",
     lasts: "once",
-    params: { on: operations },
+    params: { direction: "up | down (either)", on: operations },
   },
   "ssh-refused": { meaning: "The machine's SSH ports refuse connections.", lasts: "once", params: { id } },
   "ssh-slow": { meaning: "The machine's SSH answers very slowly.", lasts: "once", params: { id } },

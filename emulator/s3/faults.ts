@@ -55,7 +55,9 @@ export function weatherOf(source: S3FaultSource, request: S3Request, operation: 
     delayMs: Number(slow?.ms ?? 0),
     rate: slow?.bytesPerSecond === undefined ? undefined : Number(slow.bytesPerSecond),
     isTorn:
-      operation !== undefined && operation.moves !== "nothing" && source.take("s3-torn", hits(operation)) !== undefined,
+      operation !== undefined &&
+      operation.moves !== "nothing" &&
+      source.take("s3-torn", tears(operation)) !== undefined,
   };
 }
 
@@ -89,6 +91,12 @@ function hits(operation: Operation | undefined): (params: Record<string, unknown
     String(on)
       .split(",")
       .includes(operation?.name ?? "");
+}
+
+/** The same, and only bytes that go the way that the fault is for. */
+function tears(operation: Operation): (params: Record<string, unknown>) => boolean {
+  const isHit = hits(operation);
+  return (params) => isHit(params) && (params.direction === undefined || params.direction === operation.moves);
 }
 
 function codeOf(status: number): string {

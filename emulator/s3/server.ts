@@ -4,7 +4,6 @@
  */
 import { randomBytes } from "node:crypto";
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http";
-import { setTimeout as delay } from "node:timers/promises";
 import { type Clock, systemClock } from "../../common/clock.ts";
 import { messageOf } from "../../common/errors.ts";
 import type { Log } from "../../common/log.ts";
@@ -58,7 +57,7 @@ async function serve(options: S3ServerOptions, message: IncomingMessage, respons
     const operation = findOperation(request);
     weather = weatherOf(options.faults ?? NO_FAULTS, request, operation instanceof S3Error ? undefined : operation);
     if (weather.isDown) return void message.socket.destroy();
-    if (weather.delayMs > 0) await delay(weather.delayMs);
+    if (weather.delayMs > 0) await (options.clock ?? systemClock).sleep(weather.delayMs);
     if (weather.error) return await refuse(message, response, weather.error, requestId);
     const reply = await answer(options, request, operation, weather);
     await send(response, reply, weather, options.clock ?? systemClock);
