@@ -12,10 +12,6 @@ export {
   CheckpointManager,
   type CheckpointManagerOptions,
   type ListedCheckpoint,
-  type LoadedState,
-  type SavedState,
-  STATE,
-  TENSORS,
 } from "./manager.ts";
 export { DamagedCheckpoint, type Expected, type Manifest, readLocalManifest, verifyFolder } from "./manifest.ts";
 export { createPruner, listUnfinished, removeStored, type StorePruner } from "./prune-store.ts";
@@ -31,4 +27,5 @@ export {
   writeSafetensors,
 } from "./safetensors.ts";
 export { releaseOthers } from "./stage.ts";
+export { type LoadedState, type SavedState, STATE, TENSORS } from "./state-folder.ts";
 export { listStored, type StoredCheckpoint } from "./stored-list.ts";

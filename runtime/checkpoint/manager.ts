@@ -6,33 +6,23 @@
  *     const last = await checkpoints.loadLatest();
  *     await checkpoints.save({ step, tensors: { w: { dtype: "F32", shape: [2, 2], data } }, state: { seed } });
  */
-import { open } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { checkpointFolder, parseCheckpointId } from "../../common/checkpoint-id.ts";
 import { type Clock, systemClock } from "../../common/clock.ts";
 import { UserError } from "../../common/errors.ts";
 import type { Log } from "../../common/log.ts";
-import { acquireLease, describeWaiting, holderOf, lineage, readHead, readLease } from "../lease/index.ts";
+import { lineage } from "../lease/index.ts";
 import type { Tenure } from "../lease/types.ts";
 import { type OpenStore, openStore, type StoreAccess } from "../store/index.ts";
 import type { ObjectStore, Transfer } from "../store/types.ts";
 import { listCheckpoints, pruneCheckpoints, recoverReplaced, stepInName, writeCheckpoint } from "./folders.ts";
-import {
-  DamagedCheckpoint,
-  listFiles,
-  MANIFEST,
-  type Manifest,
-  manifestText,
-  readLocalManifest,
-  SUMS,
-  sumsText,
-  verifyFolder,
-} from "./manifest.ts";
+import { type LaptopOptions, withTenure } from "./laptop-tenure.ts";
+import { DamagedCheckpoint, type Manifest, readLocalManifest } from "./manifest.ts";
 import { publishFolder } from "./publish.ts";
 import { restoreNewest } from "./restore.ts";
-import { readSafetensors, type Tensors, writeSafetensors } from "./safetensors.ts";
 import { releaseOthers } from "./stage.ts";
-import { sumFile } from "./sums.ts";
+import { type LoadedState, readStateFolder, type SavedState, writeStateFolder } from "./state-folder.ts";
+import { listStored } from "./stored-list.ts";
 
 export interface CheckpointManagerOptions {
   localDir: string;
@@ -57,19 +47,6 @@ export interface CheckpointManagerOptions {
   store?: ObjectStore;
 }
 
-export interface SavedState {
-  step: number;
-  tensors: Tensors;
-  /** Anything that JSON keeps exactly. */
-  state?: unknown;
-  metrics?: Record<string, number>;
-}
-
-export interface LoadedState extends Required<SavedState> {
-  folder: string;
-  manifest: Manifest;
-}
-
 export interface ListedCheckpoint {
   /** Of the local folder, or in the store. */
   id: string;
@@ -81,9 +58,6 @@ export interface ListedCheckpoint {
   /** Id in the store. */
   stored: string | undefined;
 }
-
-export const TENSORS = "tensors.safetensors";
-export const STATE = "state.json";
 
 /** Set by the agent in what it starts. */
 const SUPERVISED = "VASTLANE_SUPERVISED_IN";
@@ -113,33 +87,13 @@ export class CheckpointManager {
    * must not change before the promise resolves; nothing is copied.
    * @throws what the disk throws (ENOSPC when it is full); then the older checkpoints are as they were
    */
-  async save({ step, tensors, state = {}, metrics = {} }: SavedState): Promise<string> {
-    const { localDir, keepLast = 3 } = this.#options;
-    const name = checkpointFolder(step);
-    const stateText = exactJson(state);
-    const folder = await writeCheckpoint(localDir, name, async (unfinished) => {
-      await writeSafetensors(join(unfinished, TENSORS), tensors, { format: "pt" });
-      await writeSynced(join(unfinished, STATE), stateText);
-      const files = [];
-      for (const file of listFiles(unfinished)) {
-        files.push({ ...file, ...(await sumFile(join(unfinished, file.path))) });
-      }
-      const manifest: Manifest = {
-        format: 1,
-        runId: this.#runId,
-        id: name,
-        step,
-        epoch: 0,
-        parent: null,
-        time: new Date(this.#clock.now()).toISOString(),
-        files,
-        metrics: Object.fromEntries(Object.entries(metrics).filter(([, value]) => Number.isFinite(value))),
-        experiment: this.#options.experiment ?? null,
-        contentHash: "",
-      };
-      await writeSynced(join(unfinished, SUMS), sumsText(files));
-      await writeSynced(join(unfinished, MANIFEST), manifestText(manifest));
-    });
+  async save(saved: SavedState): Promise<string> {
+    const { localDir, keepLast = 3, experiment = null } = this.#options;
+    const id = checkpointFolder(saved.step);
+    const time = new Date(this.#clock.now()).toISOString();
+    const folder = await writeCheckpoint(localDir, id, (unfinished) =>
+      writeStateFolder(unfinished, saved, { runId: this.#runId, id, time, experiment }),
+    );
     pruneCheckpoints(localDir, keepLast);
     return folder;
   }
@@ -155,7 +109,7 @@ export class CheckpointManager {
     const store = this.#requireStore();
     const folders = listCheckpoints(this.#options.localDir).reverse();
     if (folders.length === 0) return undefined;
-    return this.#withTenure(store, async (tenure, head) => {
+    return withTenure(this.#laptop(store), async (tenure, head) => {
       for (const folder of folders) {
         if (this.#isNewer(head, folder)) return undefined;
         try {
@@ -221,7 +175,6 @@ export class CheckpointManager {
       }
     }
     if (isLocal) return found;
-    const { listStored } = await import("./stored-list.ts");
     for (const { manifest, isInLineage } of await listStored(this.#requireStore())) {
       if (!manifest || !isInLineage) continue;
       const same = found.find(({ step, bytes }) => step === manifest.step && bytes === described(manifest).bytes);
@@ -279,7 +232,7 @@ export class CheckpointManager {
   async #loadFrom(folders: readonly string[], problems: string[]): Promise<LoadedState | undefined> {
     for (const folder of folders) {
       try {
-        return await this.#loadFolder(folder);
+        return await readStateFolder(folder, { experiment: this.#options.experiment });
       } catch (error) {
         if (!(error instanceof DamagedCheckpoint)) throw error;
         problems.push(`${basename(folder)}: ${error.why ?? error.what}`);
@@ -289,51 +242,9 @@ export class CheckpointManager {
     return undefined;
   }
 
-  async #loadFolder(folder: string): Promise<LoadedState> {
-    const manifest = readLocalManifest(folder, { experiment: this.#options.experiment });
-    if (!manifest) throw new DamagedCheckpoint(`${folder} is not whole.`, "it has no manifest.json of ours");
-    await verifyFolder(folder, manifest);
-    const { tensors } = await readSafetensors(join(folder, TENSORS));
-    const file = await open(join(folder, STATE), "r");
-    try {
-      const state = JSON.parse(await file.readFile("utf8"));
-      return { step: manifest.step, tensors, state, metrics: manifest.metrics, folder, manifest };
-    } finally {
-      await file.close();
-    }
-  }
-
-  /**
-   * A laptop is the only writer of its prefix, as long as no machine has ever worked there: epoch 0, no lease. Where
-   * one has, its lease is taken for the time of the upload, or refused while it is held.
-   */
-  async #withTenure<T>(store: ObjectStore, act: (tenure: Tenure, head: string | null) => Promise<T>): Promise<T> {
-    const [lease, { head }] = await Promise.all([readLease(store), readHead(store)]);
-    if (!lease && (head === undefined || head.epoch === 0)) {
-      const tenure = { epoch: 0, holder: head?.holder ?? "laptop", assertHeld: async () => {} };
-      return act(tenure, head?.checkpoint ?? null);
-    }
-    const { hostname } = await import("node:os");
-    const machine = { contractId: null, hostname: hostname(), pid: process.pid };
-    const held = await acquireLease({
-      store,
-      runId: this.#runId,
-      holder: holderOf(join(this.#options.localDir, ".holder"), machine),
-      clock: this.#clock,
-      log: this.#log,
-      onWaiting(waiting) {
-        throw new UserError("VL_LEASE_HELD", {
-          what: `${store.name} belongs to a run that is on.`,
-          why: `${describeWaiting(waiting)}.`,
-          hint: "wait until it has ended, or give remotePrefix another value",
-        });
-      },
-    });
-    try {
-      return await act(held, held.parent);
-    } finally {
-      await held.release();
-    }
+  #laptop(store: ObjectStore): LaptopOptions {
+    const holderFile = join(this.#options.localDir, ".holder");
+    return { store, runId: this.#runId, holderFile, clock: this.#clock, log: this.#log };
   }
 
   #isAgentInCharge(): boolean {
@@ -371,24 +282,4 @@ export class CheckpointManager {
 function described(manifest: Manifest) {
   const bytes = manifest.files.reduce((sum, file) => sum + file.bytes, 0);
   return { step: manifest.step, bytes, time: manifest.time, metrics: manifest.metrics };
-}
-
-/** JSON that comes back as it was: NaN would silently become null, and a resumed run would go another way. */
-function exactJson(state: unknown): string {
-  return JSON.stringify(state, (key, value) => {
-    if (typeof value === "number" && !Number.isFinite(value)) {
-      throw new TypeError(`state.${key} is ${value}, which JSON cannot keep`);
-    }
-    return value;
-  });
-}
-
-async function writeSynced(path: string, text: string): Promise<void> {
-  const file = await open(path, "wx");
-  try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
 }
