@@ -1,16 +1,20 @@
 /**
- * Signs of life on a machine: GPU, terminals, traffic over SSH, processes that compute, files that change. An open
- * connection is none of them: an editor that was left open overnight must not keep a machine billing. What cannot be
- * read counts as activity, since the other mistake would end somebody's work.
+ * Signs of life on a machine: a GPU at work, keys in a terminal, traffic over SSH, processes that compute or write,
+ * files that change. An open connection is none of them, nor is a monitor that refreshes in a forgotten terminal: both
+ * must not keep a machine billing. What cannot be read counts as activity, since the other mistake would end
+ * somebody's work.
  */
 import { execFile } from "node:child_process";
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { lstatSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { setImmediate as turn } from "node:timers/promises";
 import { neverSent } from "../../common/never-sent.ts";
 
+export type Sign = "GPU" | "terminal" | "SSH" | "processes" | "files" | "unknown";
+
 export interface ActivitySample {
-  /** Names of the signs that were seen since the last sample; empty: nothing moved. */
-  seen: string[];
+  /** The signs that were seen since the last sample; empty: nothing moved. */
+  seen: Sign[];
   /** 0..100, of the busiest GPU; null: there is none, or it cannot be asked. */
   gpuUtil: number | null;
 }
@@ -25,34 +29,49 @@ export interface ActivityOptions {
   /** Whether a process belongs to the agent, so that it is no sign. */
   isOurs(pid: number): boolean;
   now(): number;
+  /** Where the kernel shows processes and terminals; tests have their own. */
+  proc?: string;
+  terminals?: string;
+  readGpu?: () => Promise<number | null>;
 }
 
 /** Percent from which a GPU counts as used: drivers show 1 or 2 on their own. */
 const GPU_PERCENT = 5;
-/** Of one core. Editors' servers stay below it when nobody uses them. */
+/** Of one core, by one process. Editors' servers and notebooks stay below it when nobody uses them. */
 const CPU_SHARE = 0.05;
-/** Bytes a second over all SSH sessions: a transfer, not the keep-alives of an idle editor. */
-const SSH_BYTES_PER_SECOND = 20_000;
+/** Bytes a second that one process writes: downloads and copies, which may need little CPU; not a monitor's screen. */
+const WRITTEN_PER_SECOND = 100_000;
+/** Bytes a second that one SSH session reads: a transfer, not the keep-alives of an idle editor. */
+const SSH_PER_SECOND = 20_000;
 /** Of a large tree only so many entries are looked at. */
-const MAX_ENTRIES = 5_000;
+const MAX_ENTRIES = 50_000;
+const GIVE_WAY_AFTER = 500;
 const TICKS_PER_SECOND = 100;
+
+interface ProcessReading {
+  isSsh: boolean;
+  ticks: number;
+  read: number;
+  written: number;
+}
 
 interface Reading {
   at: number;
+  /** When keys were last pressed, in any terminal; ms. */
   terminals: number;
-  files: number;
-  sshBytes: number;
-  cpuTicks: Map<number, number>;
+  /** Changes with every file. */
+  files: string;
+  processes: Map<number, ProcessReading>;
 }
 
 export function watchActivity(options: ActivityOptions): Activity {
   let before: Reading | undefined;
   return {
     async sample() {
-      const gpuUtil = await readGpu();
+      const gpuUtil = await (options.readGpu ?? readGpu)();
       let now: Reading;
       try {
-        now = read(options);
+        now = await read(options);
       } catch {
         return { seen: ["unknown"], gpuUtil };
       }
@@ -64,76 +83,94 @@ export function watchActivity(options: ActivityOptions): Activity {
   };
 }
 
-function compare(before: Reading, now: Reading): string[] {
+function compare(before: Reading, now: Reading): Sign[] {
   const seconds = Math.max(1, (now.at - before.at) / 1000);
-  const seen: string[] = [];
-  if (now.terminals > before.terminals) seen.push("terminal");
-  if (now.files > before.files) seen.push("files");
-  if ((now.sshBytes - before.sshBytes) / seconds > SSH_BYTES_PER_SECOND) seen.push("SSH");
-  const isBusy = [...now.cpuTicks].some(
-    ([pid, ticks]) => (ticks - (before.cpuTicks.get(pid) ?? 0)) / TICKS_PER_SECOND / seconds > CPU_SHARE,
-  );
-  if (isBusy) seen.push("processes");
-  return seen;
+  const seen = new Set<Sign>();
+  if (now.terminals > before.terminals) seen.add("terminal");
+  if (now.files !== before.files) seen.add("files");
+  for (const [pid, process] of now.processes) {
+    const earlier = before.processes.get(pid);
+    const rate = (what: "ticks" | "read" | "written") => {
+      const since = earlier && earlier[what] <= process[what] ? earlier[what] : 0; // a new process, or a reused number
+      return (process[what] - since) / seconds;
+    };
+    if (process.isSsh) {
+      if (rate("read") > SSH_PER_SECOND) seen.add("SSH");
+    } else if (rate("ticks") / TICKS_PER_SECOND > CPU_SHARE || rate("written") > WRITTEN_PER_SECOND) {
+      seen.add("processes");
+    }
+  }
+  return [...seen];
 }
 
-function read({ folders, isOurs, now }: ActivityOptions): Reading {
-  const reading: Reading = { at: now(), terminals: newestTerminal(), files: 0, sshBytes: 0, cpuTicks: new Map() };
-  for (const folder of folders) reading.files = Math.max(reading.files, newestFile(folder));
-  if (process.platform !== "linux") throw new Error("no /proc");
-  for (const name of readdirSync("/proc")) {
+async function read(options: ActivityOptions): Promise<Reading> {
+  const { folders, isOurs, now, proc = "/proc", terminals = "/dev/pts" } = options;
+  const files: string[] = [];
+  for (const folder of folders) files.push(await changesIn(folder));
+  const processes = new Map<number, ProcessReading>();
+  for (const name of readdirSync(proc)) {
     const pid = Number(name);
     if (!Number.isInteger(pid) || pid <= 1 || isOurs(pid)) continue;
-    const stat = readProc(pid, "stat");
-    if (stat === undefined) continue;
-    const program = /\((.*)\)/s.exec(stat)?.[1] ?? "";
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    if (program.startsWith("sshd")) reading.sshBytes += ioBytes(pid);
-    else reading.cpuTicks.set(pid, Number(fields[11]) + Number(fields[12]));
+    const process = readProcess(join(proc, name));
+    if (process) processes.set(pid, process);
   }
-  return reading;
+  return { at: now(), terminals: lastKeys(terminals), files: files.join(), processes };
 }
 
-/** Newest use of any terminal, ms: reads are keys, writes are output. */
-function newestTerminal(): number {
+/** Undefined for one that has ended meanwhile. What another user's process reads and writes is not shown: 0. */
+function readProcess(folder: string): ProcessReading | undefined {
+  const stat = textOf(join(folder, "stat"));
+  if (stat === undefined) return undefined;
+  const program = /\((.*)\)/s.exec(stat)?.[1] ?? "";
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const io = textOf(join(folder, "io")) ?? "";
+  const bytes = (name: string) => Number(new RegExp(`^${name}: (\\d+)`, "m").exec(io)?.[1] ?? 0);
+  return {
+    isSsh: program.startsWith("sshd"),
+    ticks: Number(fields[11]) + Number(fields[12]),
+    read: bytes("rchar"),
+    written: bytes("wchar"),
+  };
+}
+
+/** A terminal's access time moves with keys, its other times with output as well. The kernel rounds it to 8 s. */
+function lastKeys(folder: string): number {
   let newest = 0;
-  for (const name of list("/dev/pts")) {
+  for (const name of list(folder)) {
     if (!/^\d+$/.test(name)) continue;
-    const stat = statSync(join("/dev/pts", name), { throwIfNoEntry: false });
-    if (stat) newest = Math.max(newest, stat.atimeMs, stat.mtimeMs);
+    newest = Math.max(newest, statSync(join(folder, name), { throwIfNoEntry: false })?.atimeMs ?? 0);
   }
   return newest;
 }
 
-function newestFile(folder: string): number {
-  let newest = 0;
-  let left = MAX_ENTRIES;
-  const enter = (path: string, relative: string) => {
+/** Sums, as a file's time may lie in the future, or go back: the newest one alone would hide later changes. */
+async function changesIn(folder: string): Promise<string> {
+  let count = 0;
+  let times = 0;
+  let sizes = 0;
+  const enter = async (path: string, relative: string): Promise<void> => {
     for (const name of list(path)) {
-      if (left <= 0) return;
-      left -= 1;
+      if (count >= MAX_ENTRIES) return;
+      count += 1;
+      if (count % GIVE_WAY_AFTER === 0) await turn();
       const below = relative === "" ? name : `${relative}/${name}`;
       if (neverSent(below) === "silent") continue;
-      const stat = statSync(join(path, name), { throwIfNoEntry: false });
+      const stat = lstatSync(join(path, name), { throwIfNoEntry: false });
       if (!stat) continue;
-      newest = Math.max(newest, stat.mtimeMs);
-      if (stat.isDirectory()) enter(join(path, name), below);
+      times += Math.round(stat.mtimeMs) % 1e9; // a sum of many must stay exact
+      sizes += stat.size;
+      if (stat.isDirectory()) await enter(join(path, name), below);
     }
   };
-  enter(folder, "");
-  return newest;
+  await enter(folder, "");
+  return `${count} ${times} ${sizes}`;
 }
 
-function ioBytes(pid: number): number {
-  const text = readProc(pid, "io") ?? "";
-  return Number(/^rchar: (\d+)/m.exec(text)?.[1] ?? 0);
-}
-
-function readProc(pid: number, name: string): string | undefined {
+function textOf(path: string): string | undefined {
   try {
-    return readFileSync(`/proc/${pid}/${name}`, "utf8");
+    return readFileSync(path, "utf8");
   } catch {
-    return undefined; // ended meanwhile
+    return undefined;
   }
 }
 

@@ -147,7 +147,7 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
       output.refresh();
       if (isTimeOver()) dispatch("time-over");
       if (KEEPS_SNAPSHOTS.has(state)) keeper?.snapshotNowAndThen();
-      idleWatch?.look(MAY_IDLE.has(state));
+      idleWatch?.look(MAY_IDLE.has(state) ? "free" : state === "running" ? "working" : "busy");
       diskWarning = guardDisk({
         root: workspace.root,
         checkpointDir,
@@ -224,6 +224,11 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
   /** Only of a machine that can end itself; what nobody rents bills nobody. */
   function watchThisMachine({ idleMinutes, env, runId }: Run) {
     const times = timesForTests({ ...options.env, ...container });
+    const tell = async (text: string) => {
+      say(text);
+      const secrets = parseEnvFile(readFileIfThere(files.secrets) ?? "");
+      await notify({ text, runId, webhook: secrets.VASTLANE_WEBHOOK_URL ?? env.VASTLANE_WEBHOOK_URL });
+    };
     return watchIdle({
       activity: watchActivity({
         folders: [workspace.project, checkpointDir],
@@ -233,12 +238,12 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
       clock,
       idleMinutes: times.idleMinutes ?? idleMinutes,
       sampleMs: times.idleSampleMs ?? IDLE_SAMPLE_MS,
-      async warn(leftSeconds) {
-        const text = `nothing has moved on this machine for a while: it stops itself in ${leftSeconds} s unless something does`;
-        say(text);
-        const secrets = parseEnvFile(readFileIfThere(files.secrets) ?? "");
-        await notify({ text, runId, webhook: secrets.VASTLANE_WEBHOOK_URL ?? env.VASTLANE_WEBHOOK_URL });
-      },
+      warn: (leftSeconds) =>
+        tell(
+          `nothing has moved on this machine for a while: it stops itself in ${leftSeconds} s unless something does`,
+        ),
+      tellStalled: (minutes) =>
+        tell(`the command runs, but has shown no sign of life for ${minutes} minutes; it is left alone`),
       onIdle: () => dispatch("idle-over"),
     });
   }

@@ -1,26 +1,34 @@
-/** Looks for activity every so often while the machine has nothing to do, warns, and says when it is over. */
+/**
+ * Looks for activity every so often. While the machine has nothing to do: warns, and says when it is over. While a
+ * command runs: says when that shows no sign of life.
+ */
 import type { Clock } from "../../common/clock.ts";
 import type { Activity } from "./activity.ts";
-import { decideIdle, type IdleState } from "./idle.ts";
+import { decideIdle, decideStalled, type IdleState } from "./idle.ts";
+
+/** `free`: nothing of ours is to be done here; `working`: a command runs; `busy`: the agent itself is at work. */
+export type Occupation = "free" | "working" | "busy";
 
 export interface IdleWatchOptions {
   activity: Activity;
   clock: Clock;
   idleMinutes: number;
   sampleMs: number;
-  /** Tells people; the watch goes on when it has been done. */
+  /** Tells people that the machine is about to end; the watch goes on when it has been done. */
   warn(leftSeconds: number): Promise<void>;
-  /** Nobody came. */
+  /** Tells people that the command has shown no sign of life. */
+  tellStalled(minutes: number): Promise<void>;
+  /** Nobody came. Called again at each look while that is so. */
   onIdle(): void;
 }
 
 export interface IdleWatch {
-  /** At each beat; `mayIdle`: the state is one in which a machine can be idle. */
-  look(mayIdle: boolean): void;
+  /** At each beat. */
+  look(occupation: Occupation): void;
   /** Null while it is at work. */
   idleSeconds(): number | null;
   gpuUtil(): number | null;
-  /** For people, while the end is near. */
+  /** For people, while the end is near, or while a command seems to hang. */
   warning(): string | null;
 }
 
@@ -28,50 +36,43 @@ export function watchIdle(options: IdleWatchOptions): IdleWatch {
   const { activity, clock, idleMinutes } = options;
   const fresh = (): IdleState => ({ lastActiveAt: clock.now(), hasWarned: false });
   let state = fresh();
-  let isIdling = false;
-  let isBusy = false;
-  let isOver = false;
+  let last: Occupation = "busy";
+  let isLooking = false;
   let nextAt = 0;
-  let idle: number | null = null;
+  let quiet: number | null = null;
   let gpu: number | null = null;
 
   return {
-    look(mayIdle) {
-      if (isBusy || isOver || clock.now() < nextAt) return;
-      isBusy = true;
-      void sample(mayIdle).finally(() => {
-        isBusy = false;
+    look(occupation) {
+      if (isLooking || clock.now() < nextAt) return;
+      isLooking = true;
+      void look(occupation).finally(() => {
+        isLooking = false;
         nextAt = clock.now() + options.sampleMs;
       });
     },
-    idleSeconds: () => idle,
+    idleSeconds: () => (last === "free" ? quiet : null),
     gpuUtil: () => gpu,
-    warning: () =>
-      state.hasWarned && idle !== null
-        ? `idle for ${idle} s; this machine stops itself after ${idleMinutes} minutes without activity`
-        : null,
+    warning() {
+      if (!state.hasWarned || quiet === null) return null;
+      if (last === "working") return `the command has shown no sign of life for ${Math.floor(quiet / 60)} minutes`;
+      return `idle for ${quiet} s; this machine stops itself after ${idleMinutes} minutes without activity`;
+    },
   };
 
-  async function sample(mayIdle: boolean): Promise<void> {
+  async function look(occupation: Occupation): Promise<void> {
     const { seen, gpuUtil } = await activity.sample();
     gpu = gpuUtil;
-    if (!mayIdle) {
-      isIdling = false;
-      idle = null;
-      return;
-    }
-    if (!isIdling) state = fresh();
-    isIdling = true;
-    const verdict = decideIdle(state, seen.length > 0, clock.now(), idleMinutes);
+    if (occupation !== last) state = fresh();
+    last = occupation;
+    quiet = null;
+    if (occupation === "busy") return;
+    const decide = occupation === "free" ? decideIdle : decideStalled;
+    const verdict = decide(state, seen.length > 0, clock.now(), idleMinutes);
     state = { lastActiveAt: verdict.lastActiveAt, hasWarned: verdict.hasWarned };
-    idle = verdict.idleSeconds;
-    if (verdict.act === "warn") {
-      await options.warn(verdict.leftSeconds);
-      await activity.sample(); // the warning itself moves the terminals
-    }
-    if (verdict.act === "end") {
-      isOver = true;
-      options.onIdle();
-    }
+    quiet = verdict.idleSeconds;
+    if (verdict.act === "end") options.onIdle();
+    else if (verdict.act === "warn" && occupation === "free") await options.warn(verdict.leftSeconds);
+    else if (verdict.act === "warn") await options.tellStalled(Math.round(idleMinutes));
   }
 }

@@ -20,8 +20,7 @@ const WARN_SECONDS = 300;
 
 /** `isActive`: whether anything was seen since the last look. */
 export function decideIdle(state: IdleState, isActive: boolean, now: number, idleMinutes: number): IdleVerdict {
-  const lastActiveAt = isActive || now < state.lastActiveAt ? now : state.lastActiveAt;
-  const idleSeconds = Math.floor((now - lastActiveAt) / 1000);
+  const { lastActiveAt, idleSeconds } = quietSince(state, isActive, now);
   const limit = idleMinutes * 60;
   const leftSeconds = Math.max(0, Math.ceil(limit - idleSeconds));
   // Of a short limit, half: a warning that comes at once warns of nothing.
@@ -30,4 +29,21 @@ export function decideIdle(state: IdleState, isActive: boolean, now: number, idl
   // Never without the warning before it, even if the agent itself was away for long.
   const act = !isNear ? "none" : !state.hasWarned ? "warn" : leftSeconds <= 0 ? "end" : "none";
   return { lastActiveAt, hasWarned: state.hasWarned || act === "warn", idleSeconds, act, leftSeconds };
+}
+
+/**
+ * The same for a command that runs and shows nothing of itself: it hangs, or it waits for something. That is told once,
+ * and never ends anything: nobody but its author knows.
+ */
+export function decideStalled(state: IdleState, isActive: boolean, now: number, idleMinutes: number): IdleVerdict {
+  const { lastActiveAt, idleSeconds } = quietSince(state, isActive, now);
+  const leftSeconds = Math.max(0, Math.ceil(idleMinutes * 60 - idleSeconds));
+  const isStalled = !isActive && leftSeconds <= 0;
+  const act = isStalled && !state.hasWarned ? "warn" : "none";
+  return { lastActiveAt, hasWarned: isStalled, idleSeconds, act, leftSeconds };
+}
+
+function quietSince({ lastActiveAt }: IdleState, isActive: boolean, now: number) {
+  const since = isActive || now < lastActiveAt ? now : lastActiveAt;
+  return { lastActiveAt: since, idleSeconds: Math.floor((now - since) / 1000) };
 }
