@@ -145,18 +145,20 @@ function lastKeys(folder: string): number {
 
 /** Sums, as a file's time may lie in the future, or go back: the newest one alone would hide later changes. */
 async function changesIn(folder: string): Promise<string> {
+  let looked = 0;
   let count = 0;
   let times = 0;
   let sizes = 0;
   const enter = async (path: string, relative: string): Promise<void> => {
     for (const name of list(path)) {
-      if (count >= MAX_ENTRIES) return;
-      count += 1;
-      if (count % GIVE_WAY_AFTER === 0) await turn();
+      if (looked >= MAX_ENTRIES) return;
+      looked += 1;
+      if (looked % GIVE_WAY_AFTER === 0) await turn();
       const below = relative === "" ? name : `${relative}/${name}`;
       if (neverSent(below) === "silent") continue;
       const stat = lstatSync(join(path, name), { throwIfNoEntry: false });
       if (!stat) continue;
+      count += 1;
       times += Math.round(stat.mtimeMs) % 1e9; // a sum of many must stay exact
       sizes += stat.size;
       if (stat.isDirectory()) await enter(join(path, name), below);
