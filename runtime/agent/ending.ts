@@ -36,10 +36,11 @@ export interface SelfAccess {
   key: string;
 }
 
+/** Undefined on a machine that nobody has rented, as there is nothing to end then. */
 export function selfAccess(container: Readonly<Record<string, string | undefined>>): SelfAccess | undefined {
   const { CONTAINER_API_KEY: key, CONTAINER_ID, VAST_CONTAINERLABEL, VAST_URL } = container;
   const contractId = (CONTAINER_ID || VAST_CONTAINERLABEL)?.replace(/^C\./, "");
-  if (!key || !contractId) return undefined;
+  if (!key || !contractId || !/^\d+$/.test(contractId)) return undefined;
   return { url: (VAST_URL || "https://console.vast.ai").replace(/\/+$/, ""), contractId, key };
 }
 
@@ -68,9 +69,12 @@ export async function endMachine(ending: "destroy" | "stop", self: SelfAccess, w
     let problem: string;
     try {
       const headers = { ...call.headers, authorization: `Bearer ${self.key}` };
-      const answer = await request(url, { ...call, headers, signal: AbortSignal.timeout(30_000) });
-      if (answer.ok || answer.status === 404) return true;
-      problem = `the market answered ${answer.status}`;
+      // A redirect would carry the key to another host.
+      const wanted = { ...call, headers, redirect: "error" as const, signal: AbortSignal.timeout(30_000) };
+      const answer = await request(url, wanted);
+      const text = await answer.text();
+      if (answer.status === 404 || (answer.ok && !isRefusal(text))) return true;
+      problem = `the market answered ${answer.status} ${text.slice(0, 200)}`.trim();
       if (answer.status === 401 || answer.status === 403) {
         world.log(`cannot ${ending} this machine: ${problem}; the watchdog ends it at its limit`);
         return false;
@@ -82,4 +86,13 @@ export async function endMachine(ending: "destroy" | "stop", self: SelfAccess, w
     await world.clock.sleep(waitMs, world.signal).catch(() => {});
   }
   return false;
+}
+
+/** Some refusals come with status 200. */
+function isRefusal(text: string): boolean {
+  try {
+    return (JSON.parse(text) as { success?: unknown } | null)?.success === false;
+  } catch {
+    return false;
+  }
 }

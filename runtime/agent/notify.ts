@@ -6,18 +6,22 @@ import { join } from "node:path";
 export interface Notice {
   text: string;
   runId: string | null;
-  /** `VASTLANE_WEBHOOK_URL`: gets a POST of { text, runId, host } as JSON. */
+  /** `VASTLANE_WEBHOOK_URL`: gets a POST of { text, content, runId, host } as JSON. */
   webhook: string | undefined;
+  /** Tests have their own. */
+  terminals?: string;
+  fetch?: typeof fetch;
 }
 
-export async function notify({ text, runId, webhook }: Notice): Promise<void> {
-  tellTerminals(`\r\n[vastlane] ${text}\r\n`);
+export async function notify({ text, runId, webhook, ...world }: Notice): Promise<void> {
+  tellTerminals(world.terminals ?? "/dev/pts", `\r\n[vastlane] ${text}\r\n`);
   if (!webhook) return;
   try {
-    await fetch(webhook, {
+    await (world.fetch ?? fetch)(webhook, {
       method: "POST",
       headers: { "content-type": "application/json" },
-      body: JSON.stringify({ text, runId, host: hostname() }),
+      // Slack reads `text`, Discord `content`.
+      body: JSON.stringify({ text, content: text, runId, host: hostname() }),
       signal: AbortSignal.timeout(10_000),
     });
   } catch {
@@ -25,17 +29,17 @@ export async function notify({ text, runId, webhook }: Notice): Promise<void> {
   }
 }
 
-function tellTerminals(text: string): void {
+function tellTerminals(folder: string, text: string): void {
   let names: string[];
   try {
-    names = readdirSync("/dev/pts").filter((name) => /^\d+$/.test(name));
+    names = readdirSync(folder).filter((name) => /^\d+$/.test(name));
   } catch {
     return;
   }
   for (const name of names) {
     try {
       // A terminal that nobody reads must not hold the agent up.
-      const file = openSync(join("/dev/pts", name), constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+      const file = openSync(join(folder, name), constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
       try {
         writeSync(file, text);
       } finally {
