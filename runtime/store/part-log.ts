@@ -14,7 +14,10 @@ export interface PartLog {
   remove(): void;
 }
 
-/** `identity`: of which file and object this is a transfer; a log of any other is discarded. */
+/**
+ * A full disk costs the notes, not the transfer: uploads are what lets old checkpoints go.
+ * `identity`: of which file and object this is a transfer; a log of any other is discarded.
+ */
 export function openPartLog(path: string, identity: Record<string, string | number>): PartLog {
   const head = JSON.stringify(identity);
   const [found, ...lines] = (readFileIfThere(path) ?? "").split("\n");
@@ -30,14 +33,15 @@ export function openPartLog(path: string, identity: Record<string, string | numb
   if (!isOurs || lines.at(-1) !== "") rewrite();
 
   function rewrite(): void {
-    writeFileSync(path, [head, ...[...parts].map((entry) => JSON.stringify(entry)), ""].join("\n"), { mode: 0o600 });
+    const lines = [head, ...[...parts].map((entry) => JSON.stringify(entry)), ""];
+    unlessFull(() => writeFileSync(path, lines.join("\n"), { mode: 0o600 }));
   }
 
   return {
     get: (name) => parts.get(String(name)),
     note(name, value) {
       parts.set(String(name), value);
-      appendFileSync(path, `${JSON.stringify([String(name), value])}\n`);
+      unlessFull(() => appendFileSync(path, `${JSON.stringify([String(name), value])}\n`));
     },
     reset() {
       parts = new Map();
@@ -45,6 +49,15 @@ export function openPartLog(path: string, identity: Record<string, string | numb
     },
     remove: () => rmSync(path, { force: true }),
   };
+}
+
+function unlessFull(write: () => void): void {
+  try {
+    write();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== "ENOSPC" && code !== "EDQUOT") throw error;
+  }
 }
 
 function parse(line: string): [string, string] | undefined {

@@ -1,5 +1,5 @@
 /** Checkpoints on a full disk and with a store that goes away: only real ENOSPC and real sockets show what is left. */
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, onTestFinished, test } from "vitest";
@@ -55,6 +55,19 @@ test.runIf(canMount)("a full disk costs the checkpoint that did not fit, and not
   expect((await manager.loadLatest())?.step).toBe(1);
   await save(manager, 3, MiB);
   expect(await manager.uploadLatest()).toBe("step-00000003.e00000");
+});
+
+test.runIf(canMount)("an upload needs no space: it is what lets old checkpoints go", async () => {
+  const disk = mountSmallDisk(24);
+  const manager = open(join(disk, "checkpoints"));
+  await save(manager, 1, 20 * MiB);
+  mkdirSync(join(disk, "checkpoints", ".outgoing", "step-00000001"), { recursive: true });
+  const ballast = openSync(join(disk, "ballast"), "w");
+  expect(() => {
+    for (;;) writeSync(ballast, Buffer.alloc(4096));
+  }).toThrow("ENOSPC");
+  closeSync(ballast);
+  expect(await manager.uploadLatest()).toBe("step-00000001.e00000");
 });
 
 test.runIf(canMount)("a restore that does not fit is refused before the disk is full", async () => {

@@ -46,6 +46,10 @@ test.runIf(hasOpenssl).for(["127.0.0.1", "localhost"])("a file goes to %s and ba
   expect(ran.stdout).toBe("text");
   expect(readFileSync(join(dir, "to")).equals(content)).toBe(true);
   expect(stub.requests.filter(({ method, headers }) => method === "GET" && headers.range)).toHaveLength(3);
+  // The store checks what came against these, over https too.
+  for (const { headers } of stub.requests.filter(({ method }) => method === "PUT")) {
+    expect(headers["x-amz-content-sha256"]).toMatch(/^[0-9a-f]{64}$/);
+  }
 
   const stranger = await execa(process.execPath, args, {
     env: { PATH: process.env.PATH },
