@@ -1,10 +1,10 @@
 /**
  * Who sent a request: checks the signature in its header or its query, and gives what the body must still prove.
- * Clocks may differ by 15 minutes. Anonymous requests, signature v2 and session tokens are refused by name.
+ * Clocks may differ by 15 minutes. Anonymous requests, session tokens and headers of signature v2 are refused by name.
  */
 import type { BodyProof } from "./body.ts";
 import { S3Error } from "./errors.ts";
-import type { Grant, Keyring } from "./keys.ts";
+import type { Grant, Key, Keyring } from "./keys.ts";
 import type { S3Request } from "./request.ts";
 import {
   ALGORITHM,
@@ -18,6 +18,7 @@ import {
   signingKey,
   textToSign,
 } from "./signature.ts";
+import { checkPresignedV2, isPresignedV2 } from "./signature-v2.ts";
 
 export interface Caller {
   accessKeyId: string;
@@ -46,13 +47,10 @@ interface Claim {
 
 /** @throws S3Error */
 export function authenticate(request: S3Request, keyring: Keyring, nowMs: number): Caller {
+  if (isPresignedV2(request)) return authenticateV2(request, keyring, nowMs);
   const claim = request.query.has("X-Amz-Algorithm") ? queryClaim(request, nowMs) : headerClaim(request, nowMs);
   checkScope(claim.scope, claim.timestamp);
-  const key = keyring.find(claim.accessKeyId);
-  if (!key)
-    throw new S3Error("InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.", {
-      fields: { AWSAccessKeyId: claim.accessKeyId },
-    });
+  const key = findKey(keyring, claim.accessKeyId);
   checkSignedHeaders(request, claim.signedHeaders);
   const secretKey = signingKey(key.secretAccessKey, claim.scope);
   checkSignature(request, claim, secretKey);
@@ -71,6 +69,21 @@ export function authenticate(request: S3Request, keyring: Keyring, nowMs: number
         : undefined,
     },
   };
+}
+
+function authenticateV2(request: S3Request, keyring: Keyring, nowMs: number): Caller {
+  const accessKeyId = request.query.get("AWSAccessKeyId") ?? "";
+  const key = findKey(keyring, accessKeyId);
+  checkPresignedV2(request, key.secretAccessKey, nowMs);
+  return { accessKeyId, grant: key.grant, body: { payload: "UNSIGNED-PAYLOAD", chunks: undefined } };
+}
+
+function findKey(keyring: Keyring, accessKeyId: string): Key {
+  const key = keyring.find(accessKeyId);
+  if (key) return key;
+  throw new S3Error("InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.", {
+    fields: { AWSAccessKeyId: accessKeyId },
+  });
 }
 
 function headerClaim(request: S3Request, nowMs: number): Claim {

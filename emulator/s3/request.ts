@@ -18,6 +18,9 @@ export interface S3Request {
   rawHeaders: readonly string[];
   /** The decoded path as it was sent, for the signature. */
   path: string;
+  /** The same as it came. */
+  rawPath: string;
+  isBucketInHost: boolean;
   body: AsyncIterable<Buffer>;
 }
 
@@ -56,6 +59,8 @@ export function readRequest(message: IncomingMessage): S3Request {
     headers,
     rawHeaders: message.rawHeaders,
     path,
+    rawPath,
+    isBucketInHost: inHost !== undefined,
     // A refused body must not take the connection with it, or its sender never learns why.
     body: message.iterator({ destroyOnReturn: false }),
   };
