@@ -1,11 +1,5 @@
 /** Whether two runs ended with the same state, to the last bit. Pure. */
-
-/** SHA-256 of each part of a checkpoint's state, hex. */
-export interface StateHashes {
-  params: string;
-  optimizer: string;
-  rng: string;
-}
+import type { StateHashes } from "../../runtime/trainer/index.ts";
 
 export const PARTS = ["params", "optimizer", "rng"] as const;
 
