@@ -1,13 +1,14 @@
 /**
  * What checkpoints cost: `npm run bench -- checkpoint [PART...]`. Each part is a file of its own in bench/checkpoint/
- * and prints its figures beside what they are measured against.
+ * or beside it, and prints its figures beside what they are measured against.
  */
 import { cpus } from "node:os";
 import { UserError } from "../common/errors.ts";
 
-const PARTS: Record<string, () => Promise<{ run(): Promise<void> }>> = {
+const PARTS: Record<string, () => Promise<{ run(args: string[]): Promise<void> }>> = {
   stall: () => import("./checkpoint/stall.ts"),
   transfer: () => import("./checkpoint/transfer.ts"),
+  recovery: () => import("./recovery.ts"),
 };
 
 export async function run(args: string[]): Promise<void> {
@@ -22,6 +23,6 @@ export async function run(args: string[]): Promise<void> {
   for (const [name, load] of Object.entries(PARTS)) {
     if (args.length > 0 && !args.includes(name)) continue;
     process.stdout.write(`\n${name}\n`);
-    await (await load()).run();
+    await (await load()).run([]);
   }
 }

@@ -3,6 +3,7 @@ import { UserError } from "../common/errors.ts";
 
 const BENCHES: Record<string, () => Promise<{ run(args: string[]): Promise<void> }>> = {
   checkpoint: () => import("./checkpoint.ts"),
+  recovery: () => import("./recovery.ts"),
   up: () => import("./up.ts"),
 };
 
