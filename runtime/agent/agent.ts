@@ -2,7 +2,7 @@
  * The agent's life: turns what happens to the command, the clock and the disk into events, asks the table in
  * supervise.ts, and does what it says. It takes no decision of its own but how the command has ended.
  */
-import { statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "../../common/clock.ts";
@@ -20,14 +20,14 @@ import { guardDisk } from "./disk-guard.ts";
 import { type Cause, decideEnding, endMachine, selfAccess } from "./ending.ts";
 import { unixSeconds } from "./heartbeat.ts";
 import { watchIdle } from "./idle-watch.ts";
-import { type Claim, type Keeper, openKeeper } from "./keeper/index.ts";
+import { type Claimed, type Keeper, openKeeper } from "./keeper/index.ts";
 import { saveOutput } from "./keeper/output.ts";
 import { readPrice, spentHere } from "./keeper/spend.ts";
 import { keepWorkspace } from "./keeper/workspace.ts";
 import { notify } from "./notify.ts";
 import { openOutputPipe } from "./output-pipe.ts";
 import { createPace } from "./pace.ts";
-import { markedGroups } from "./process-table.ts";
+import { markedGroups, signalGroup } from "./process-table.ts";
 import { watchProgress } from "./progress.ts";
 import { continueRecord, deadlineOf, readRecord } from "./record.ts";
 import { createReporter } from "./reporter.ts";
@@ -40,8 +40,10 @@ import type { Workspace } from "./workspace.ts";
 const OUTPUT_LIMITS = { maxBytes: 16 << 20, keep: 3 };
 /** Of a stop's grace, so much at most is kept for the last upload. */
 const UPLOAD_SHARE_MS = 10_000;
-/** What start.sh waits beyond the grace, less a little. */
-const LEAVE_EXTRA_MS = 5_000;
+/** The last uploads may take so much longer than the grace. start.sh waits 8 s; giving the lease back takes 3 at most. */
+const LEAVE_EXTRA_MS = 3_500;
+/** Kept of the time limit for the last upload and snapshot, before the watchdog of onstart ends the machine. */
+const SAVING_SECONDS = 120;
 const IDLE_SAMPLE_MS = 15_000;
 const LEAVE_MIN_MS = 3_000;
 /** Whoever follows the output still reads its end. */
@@ -76,7 +78,7 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
   const present = { seconds: startedAt, metricsBytes: sizeOf(files.metrics), retryFailed: options.retryFailed };
   let record = run && continueRecord(readRecord(files.record), run, present);
   const born = bornAt(files.born) ?? record?.firstStartedAt ?? startedAt;
-  const deadline = run && deadlineOf(run, born);
+  const deadline = run && deadlineOf(run, born, existsSync(files.store) ? SAVING_SECONDS : undefined);
   const checkpointDir = run?.env.VASTLANE_CHECKPOINT_DIR ?? workspace.checkpoints;
   const graceMs = (run?.graceSeconds ?? 30) * 1000;
   const mark = `${SUPERVISED_BY}=${workspace.root}`;
@@ -123,7 +125,7 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
       // A share of the grace is for the last upload.
       after(keeper ? Math.max(askedMs / 2, askedMs - UPLOAD_SHARE_MS) : askedMs, "grace-over");
     },
-    kill: () => command?.kill(),
+    kill,
     leave: () => void leave(),
     quit: () => void quit(),
   };
@@ -144,20 +146,29 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
     while (!life.signal.aborted) {
       await clock.sleep(options.heartbeatMs, life.signal).catch(() => {});
       if (life.signal.aborted) return;
-      output.refresh();
-      if (isTimeOver()) dispatch("time-over");
-      if (KEEPS_SNAPSHOTS.has(state)) keeper?.snapshotNowAndThen();
-      idleWatch?.look(MAY_IDLE.has(state) ? "free" : state === "running" ? "working" : "busy");
-      diskWarning = guardDisk({
-        root: workspace.root,
-        checkpointDir,
-        logs: workspace.logs,
-        saved: () => keeper?.saved().folder ?? null,
-        hasStore: keeper !== undefined,
-        log,
-      });
-      beat();
+      try {
+        look();
+      } catch (error) {
+        log(`internal: ${(error as Error).stack}`); // whatever is wrong with a disk, the command is still watched
+      }
     }
+  }
+
+  /** What is done every few seconds, whatever happens. */
+  function look(): void {
+    output.refresh();
+    if (isTimeOver()) dispatch("time-over");
+    if (KEEPS_SNAPSHOTS.has(state)) keeper?.saveNowAndThen();
+    idleWatch?.look(MAY_IDLE.has(state) ? "free" : state === "running" ? "working" : "busy");
+    diskWarning = guardDisk({
+      root: workspace.root,
+      checkpointDir,
+      logs: workspace.logs,
+      saved: () => keeper?.saved().folder ?? null,
+      hasStore: keeper !== undefined,
+      log,
+    });
+    beat();
   }
 
   function dispatch(event: Event): void {
@@ -254,15 +265,14 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
     try {
       event = afterClaim(await (keeper as Keeper).claim(signal));
     } catch (error) {
-      if (signal.aborted || isLost()) return;
-      log(`internal: ${(error as Error).stack}`);
-      warning = messageOf(error);
-      event = "was-failed";
+      // Cut off by what comes next, or lost, which is told by itself.
+      if (!signal.aborted && !isLost()) log(`the run is not claimed: ${messageOf(error)}`);
+      return;
     }
     if (!signal.aborted && !isLost()) dispatch(event);
   }
 
-  function afterClaim(claimed: Claim): Event {
+  function afterClaim(claimed: Claimed): Event {
     if (claimed.act !== "go") {
       warning = claimed.why;
       say(claimed.why);
@@ -287,15 +297,29 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
     const secrets = parseEnvFile(readFileIfThere(files.secrets) ?? "");
     if (starts > 0) resumeFrom = newestCheckpoint(checkpointDir);
     const env = commandEnv({ workspace, run, secrets, agent: options.env, container, resumeFrom });
-    const outputFd = pipe.openForCommand();
-    command = startCommand({ argv: run.command, cwd: run.cwd, env, outputFd, leftoverGraceMs: graceMs, clock });
     starts += 1;
+    try {
+      const outputFd = pipe.openForCommand();
+      command = startCommand({ argv: run.command, cwd: run.cwd, env, outputFd, leftoverGraceMs: graceMs, clock });
+    } catch (error) {
+      // Such as an environment that is too long, or a pipe that somebody removed: a crash like any other.
+      const problem = `cannot start ${run.command[0]}: ${messageOf(error)}`;
+      void Promise.resolve().then(() => onCommandEnd({ exitCode: 127, problem }));
+      return;
+    }
     warning = null;
     log(
       `start ${starts}: ${run.command[0]} as process ${command.pid ?? "none"}, resume from ${resumeFrom ?? "nothing"}`,
     );
     reporter.agentFile(command.pid);
     void command.ended.then(onCommandEnd);
+  }
+
+  /** Also what has left the command's group, once the run is another agent's. */
+  function kill(): void {
+    command?.kill();
+    if (!isLost()) return;
+    for (const group of markedGroups(mark)) signalGroup(group, "SIGKILL");
   }
 
   async function onCommandEnd(end: CommandEnd): Promise<void> {
@@ -363,7 +387,10 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
       isSaved: keeper?.saved().isSaved ?? false,
       wanted: run?.onDone ?? "stop",
     });
-    if (ending === "stay" || !self) return;
+    if (ending === "stay" || !self) {
+      if (self && keeper) log(`${state}: this machine stays, as what is on its disk is nowhere else`);
+      return;
+    }
     const { signal } = work;
     const doing = ending === "destroy" ? "destroys" : "stops";
     say(`${state}: this machine ${doing} itself in ${LINGER_MS / 1000} s`);

@@ -35,15 +35,10 @@ export interface CommandStart {
   clock: Clock;
 }
 
+/** @throws where the system refuses it outright, as an environment that is too long */
 export function startCommand(start: CommandStart): RunningCommand {
   const [program = "", ...args] = start.argv;
-  const child = spawn(program, args, {
-    cwd: start.cwd,
-    env: start.env,
-    detached: true, // setsid: its own session and group, so no SSH session can take it along
-    stdio: ["ignore", start.outputFd, start.outputFd],
-  });
-  closeSync(start.outputFd);
+  const child = spawnInto(start.outputFd, program, args, start);
   const leaderEnd = new Promise<CommandEnd>((resolve) => {
     child.on("error", (error) => resolve({ exitCode: 127, problem: `cannot start ${program}: ${error.message}` }));
     child.on("exit", (code, by) => resolve({ exitCode: code ?? 128 + (by ? constants.signals[by] : 0) }));
@@ -58,6 +53,15 @@ export function startCommand(start: CommandStart): RunningCommand {
       return end;
     }),
   };
+}
+
+function spawnInto(outputFd: number, program: string, args: string[], { cwd, env }: CommandStart) {
+  try {
+    // setsid: its own session and group, so no SSH session can take it along
+    return spawn(program, args, { cwd, env, detached: true, stdio: ["ignore", outputFd, outputFd] });
+  } finally {
+    closeSync(outputFd);
+  }
 }
 
 /**

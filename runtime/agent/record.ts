@@ -43,11 +43,11 @@ export function readRecord(path: string): RunRecord | undefined {
 }
 
 /**
- * Unix seconds at which the command has to be told to stop, or undefined for no limit. It comes a little before
- * the end of `maxHours`, when the onstart watchdog destroys the machine, so that the last checkpoint is whole.
+ * Unix seconds at which the command has to be told to stop, or undefined for no limit. It comes before the end of
+ * `maxHours`, when the onstart watchdog destroys the machine: by the grace, and by what saving takes after it.
  */
-export function deadlineOf(run: Run, startSeconds: number): number | undefined {
+export function deadlineOf(run: Run, startSeconds: number, savingSeconds = 30): number | undefined {
   if (run.maxHours === null) return undefined;
   const seconds = run.maxHours * 3600;
-  return startSeconds + seconds - Math.min(run.graceSeconds + 30, seconds / 10);
+  return startSeconds + seconds - Math.min(run.graceSeconds + savingSeconds, seconds / 10);
 }

@@ -1,66 +1,36 @@
 /**
- * The agent's side of a run that lives longer than its machine: takes the lease, asks the run record what to do,
- * brings back what there is to go on from, keeps the store up to date while the command works, and closes the run.
+ * The agent's side of a run that lives longer than its machine: takes the run over (claim.ts), keeps the store up to
+ * date while the command works, and closes the run or gives it back.
  * It starts and ends no command; agent.ts does, by what this says.
  */
 import { setTimeout as sleepUnlessAborted } from "node:timers/promises";
-import type { Clock } from "../../../common/clock.ts";
 import { messageOf, UserError } from "../../../common/errors.ts";
-import type { Log } from "../../../common/log.ts";
-import { decideRun, isClosed, type RunDecision, type RunRecord, type RunStatus } from "../../../common/run-record.ts";
-import { listCheckpoints, restoreNewest } from "../../checkpoint/index.ts";
-import {
-  acquireLease,
-  changeRunRecord,
-  describeWaiting,
-  type Held,
-  LeaseLost,
-  lineage,
-  type RunChange,
-  readRunRecord,
-} from "../../lease/index.ts";
-import type { Holder, LeaseHeartbeat } from "../../lease/types.ts";
+import type { RunStatus } from "../../../common/run-record.ts";
+import { listCheckpoints } from "../../checkpoint/index.ts";
+import { changeRunRecord, type Held, LeaseLost, type RunChange } from "../../lease/index.ts";
 import type { OpenStore } from "../../store/index.ts";
 import type { Cause } from "../ending.ts";
-import type { Run } from "../run-file.ts";
-import { isContinued, type Memory, moveAside, newestWhole, readMemory, writeMemory } from "./local.ts";
+import { type Claimed, type ClaimOptions, claimRun, type Taken } from "./claim.ts";
+import { type Memory, writeMemory } from "./local.ts";
+import { counted, spentByAll } from "./spend.ts";
 import { startUploads, type Uploads } from "./uploads.ts";
 
-export interface KeeperOptions {
+export type { Claimed } from "./claim.ts";
+
+export interface KeeperOptions extends ClaimOptions {
   store: OpenStore;
-  run: Run;
-  holder: Holder;
-  checkpointDir: string;
   outgoing: string;
-  memoryFile: string;
-  clock: Clock;
-  log: Log;
-  /** For people who read the command's output. */
-  say(line: string): void;
-  heartbeat(): LeaseHeartbeat;
-  /** USD that the run has cost on this machine so far. */
-  spentHere(): number;
   /** Numbers of the newest step. */
   metrics(): Record<string, number>;
-  /** Brings the workspace up to date; it knows whether this disk's is. */
-  restoreWorkspace?(held: Held): Promise<void>;
   /** Saves the workspace; at an end. */
   saveWorkspace?(held: Held, signal: AbortSignal): Promise<void>;
-  ttlSeconds?: number | undefined;
-  renewMs?: number | undefined;
-  pollMs?: number | undefined;
   /** Between two looks at the workspace, default 3 minutes. */
   snapshotMs?: number | undefined;
 }
 
-export type Claim =
-  | { act: "go"; resumeFrom: string | undefined; isFresh: boolean }
-  | { act: "closed"; status: RunStatus; why: string }
-  | { act: "refused"; why: string };
-
 export interface Keeper {
   /** Until the run is ours, or is not to run. @throws the signal's reason; LeaseLost */
-  claim(signal: AbortSignal): Promise<Claim>;
+  claim(signal: AbortSignal): Promise<Claimed>;
   /** Called when another agent has taken over; from then on nothing more is written. */
   onLost(listener: (loss: LeaseLost) => void): void;
   /**
@@ -81,232 +51,165 @@ export interface Keeper {
   };
   /** USD over all machines of the run. */
   spentUsd(): number;
-  /** To be called at each beat: saves the workspace every few minutes. */
-  snapshotNowAndThen(): void;
+  /** To be called at each beat: saves the workspace, and what the run has cost, every few minutes. */
+  saveNowAndThen(): void;
   epoch(): number | null;
 }
 
-/** Codes that a person can mend on the store's side while the machine waits. */
-const MAY_PASS = new Set([
-  "VL_STORE_DENIED",
-  "VL_STORE_NO_BUCKET",
-  "VL_STORE_REGION",
-  "VL_STORE_CLOCK",
-  "VL_STORE_DOWN",
-]);
 const SNAPSHOT_MS = 3 * 60_000;
-const CLAIM_WAIT_MS = 10_000;
 const RETRY_MS = 2_000;
+/** For the record and the lease, after the grace. */
+const GIVE_BACK_MS = 2_500;
 const MOST_FAULTS = 5;
 
 export function openKeeper(options: KeeperOptions): Keeper {
   const { store, run, clock, log, say } = options;
   const listeners: ((loss: LeaseLost) => void)[] = [];
   let held: Held | undefined;
-  let uploads: Uploads | undefined;
-  let memory: Memory | undefined;
-  /** What this disk remembered when the run was taken. */
-  let previous: Memory | undefined;
+  let claiming: Promise<unknown> = Promise.resolve();
+  /** Once the run is ours and this disk has what there is to go on from. */
+  let taken: { uploads: Uploads; memory: Memory } | undefined;
+  let restored: { id: string; step: number; folder: string } | null = null;
+  let loss: LeaseLost | undefined;
   let trouble: string | null = null;
   /** Why the workspace is on this disk only; null: it is saved, or will be. */
   let workspaceFault: string | null = null;
   let isSaving = false;
-  let nextSnapshotAt = clock.now() + (options.snapshotMs ?? SNAPSHOT_MS);
+  const snapshotMs = options.snapshotMs ?? SNAPSHOT_MS;
+  let nextSaveAt = 0;
   const life = new AbortController();
-  let restoredFrom: { id: string; step: number } | null = null;
 
   return {
     async claim(signal) {
-      for (;;) {
-        try {
-          return await claimOnce(signal);
-        } catch (error) {
-          signal.throwIfAborted();
-          if (error instanceof LeaseLost || !(error instanceof UserError)) throw error;
-          if (!MAY_PASS.has(error.code)) {
-            await held?.release();
-            return { act: "refused", why: error.message };
-          }
-          if (trouble !== error.message) say(`waiting, as the run's store cannot be used: ${error.message}`);
-          trouble = error.message;
-          held?.abandon();
-          await clock.sleep(CLAIM_WAIT_MS, signal);
-        }
+      const claim = claimRun(
+        options,
+        {
+          onHeld(tenure) {
+            held = tenure;
+            void tenure.lost.then(lose);
+          },
+          onTrouble: (why) => {
+            trouble = why;
+          },
+        },
+        signal,
+      );
+      claiming = claim.catch(() => {});
+      try {
+        const claimed = await claim;
+        if (claimed.act === "go") begin(held as Held, claimed);
+        return claimed;
+      } catch (error) {
+        if (error instanceof LeaseLost) lose(error);
+        throw error;
       }
     },
     onLost: (listener) => void listeners.push(listener),
     async finish(cause, { step, reason }, signal) {
-      if (!held || !uploads) return true; // never claimed: there is nothing to save
+      await orAborted(claiming, signal); // one that was cut off must not write after us
+      if (!held) return true; // there is nothing to save
+      if (taken) {
+        if (!(await taken.uploads.settle(signal))) return false;
+        if (!(await untilDone(saveWorkspaceOrGiveUp(signal), signal))) return false;
+      }
       const status = CLOSES[cause];
-      if (!(await uploads.settle(signal))) return false;
-      if (!(await untilDone(saveWorkspaceOrGiveUp(signal), signal))) return false;
       if (status === undefined) return true;
       const finishedAt = new Date(clock.now()).toISOString();
-      const change = () => ({ status, finishedAt, finalStep: step, reason, spentUsd: spentUsd() });
-      return untilDone(() => record(change), signal);
+      return untilDone(() => record({ status, finishedAt, finalStep: step, reason }), signal);
     },
     async leave(signal) {
+      await orAborted(claiming, signal);
       if (!held) return;
+      const tenure = held;
       // Side by side: a large checkpoint must not take all of the grace from a few small files.
-      await Promise.all([
-        uploads?.settle(signal),
+      const saving = Promise.all([
+        taken?.uploads.settle(signal),
         saveWorkspace(signal).catch((error) => log(`the workspace was not saved: ${messageOf(error)}`)),
       ]);
-      await record(() => ({ spentUsd: spentUsd() })).catch(() => {}); // known again by the next machine's bill
-      uploads?.stop();
-      await Promise.race([held.release(), sleepUnlessAborted(RETRY_MS)]);
+      await orAborted(saving, signal);
+      taken?.uploads.stop();
+      const giveBack = async () => {
+        await record({}).catch(() => {}); // the next machine's bill goes on from it
+        await tenure.release();
+      };
+      await Promise.race([giveBack(), sleepUnlessAborted(GIVE_BACK_MS)]);
       store.close();
     },
-    saved: () => ({
-      checkpoint: uploads?.newest()?.id ?? restoredFrom?.id ?? null,
-      step: uploads?.newest()?.step ?? restoredFrom?.step ?? null,
-      folder: uploads?.newest()?.folder ?? null,
-      problem: uploads?.problem() ?? trouble ?? workspaceFault,
-      // A run that was never claimed here left nothing to save, unless an earlier agent's checkpoints are there.
-      isSaved: workspaceFault === null && (uploads?.isSaved() ?? listCheckpoints(options.checkpointDir).length === 0),
-    }),
-    spentUsd,
-    snapshotNowAndThen() {
-      if (isSaving || clock.now() < nextSnapshotAt) return;
+    saved() {
+      const newest = taken?.uploads.newest() ?? restored;
+      return {
+        checkpoint: newest?.id ?? null,
+        step: newest?.step ?? null,
+        folder: newest?.folder ?? null,
+        problem: taken?.uploads.problem() ?? trouble ?? workspaceFault,
+        // A run that was never claimed here left nothing to save, unless an earlier agent's checkpoints are there.
+        isSaved:
+          workspaceFault === null && (taken?.uploads.isSaved() ?? listCheckpoints(options.checkpointDir).length === 0),
+      };
+    },
+    spentUsd: () => (taken ? spentByAll(taken.memory.share, options.spentHere()) : options.spentHere()),
+    saveNowAndThen() {
+      if (!taken || isSaving || clock.now() < nextSaveAt) return;
       isSaving = true;
-      void saveWorkspace(life.signal)
+      const saving = async () => {
+        await saveWorkspace(life.signal);
+        await record({});
+      };
+      void saving()
         .catch((error) => log(`the workspace was not saved: ${messageOf(error).split("\n")[0]}`))
         .finally(() => {
           isSaving = false;
-          nextSnapshotAt = clock.now() + (options.snapshotMs ?? SNAPSHOT_MS);
+          nextSaveAt = clock.now() + snapshotMs;
         });
     },
     epoch: () => held?.epoch ?? null,
   };
 
-  function spentUsd(): number {
-    return Math.round(((memory?.spentBefore ?? 0) + options.spentHere()) * 1e6) / 1e6;
-  }
-
-  async function claimOnce(signal: AbortSignal): Promise<Claim> {
-    let decision: RunDecision | undefined;
-    let before: RunRecord | undefined;
-    let told = "";
-    held = await acquireLease({
-      store,
-      runId: run.runId,
-      holder: options.holder,
-      clock,
-      log,
-      signal,
-      ttlSeconds: options.ttlSeconds,
-      renewMs: options.renewMs,
-      pollMs: options.pollMs,
-      heartbeat: options.heartbeat,
-      onWaiting(waiting) {
-        trouble = `waiting: ${describeWaiting(waiting)}`;
-        const holder = waiting.lease?.writeId === undefined ? "?" : waiting.lease.acquiredAt;
-        if (told !== holder) say(`this machine waits: ${describeWaiting(waiting)}; it goes on here when that one ends`);
-        told = holder;
-      },
-      async fresh() {
-        before = await readRunRecord(store);
-        decision = decideRun(before, run);
-        return decision.act === "fresh";
-      },
-    });
-    trouble = null;
-    const tenure = held;
-    tenure.lost.then((loss) => {
-      uploads?.stop();
-      life.abort();
-      for (const listener of listeners) listener(loss);
-    });
-    const { act, why } = decision as unknown as RunDecision;
-    if (act === "closed" || act === "refuse") {
-      await tenure.release();
-      if (act === "refuse") return { act: "refused", why: `the run ${run.runId} is not started: ${why}` };
-      return { act: "closed", status: before?.status ?? "done", why };
-    }
-    await take(tenure, act === "fresh", before);
-    const resumeFrom = await bringBack(tenure, act === "fresh");
-    return { act: "go", resumeFrom, isFresh: act === "fresh" };
-  }
-
-  /** Writes down that the run is ours: in its record, and on this disk. */
-  async function take(tenure: Held, isFresh: boolean, before: RunRecord | undefined): Promise<void> {
-    const known = readMemory(options.memoryFile, run.runId);
-    const generation = (before?.generation ?? 0) + (isFresh && before ? 1 : 0);
-    const spentBefore =
-      known && known.generation === generation ? known.spentBefore : isFresh ? 0 : (before?.spentUsd ?? 0);
-    memory = { runId: run.runId, epoch: tenure.epoch, generation, spentBefore };
-    const isReopened = before !== undefined && (isFresh || isClosed(before.status));
-    await changeRunRecord({ store, clock, runId: run.runId }, tenure, () => ({
-      status: "running",
-      generation,
-      codeHash: run.codeHash,
-      paramsHash: run.paramsHash,
-      params: run.params,
-      finishedAt: null,
-      finalStep: null,
-      reason: null,
-      spentUsd: spentUsd(),
-      ...(isReopened && { startedAt: new Date(clock.now()).toISOString() }),
-    }));
-    held = tenure;
-    previous = known;
-    writeMemory(options.memoryFile, memory);
-  }
-
-  async function bringBack(tenure: Held, isFresh: boolean): Promise<string | undefined> {
-    const dir = options.checkpointDir;
-    const { epoch, previousEpoch, parent } = tenure;
-    const damaged = new Set<string>();
-    let resumeFrom: string | undefined;
-    const restored: string[] = [];
-    await options.restoreWorkspace?.(tenure);
-    nextSnapshotAt = clock.now(); // one of this tenure, at the next beat
-    const isOurs = isContinued({ memory: previous, previousEpoch, parent, isFresh });
-    if (!isOurs) {
-      const aside = moveAside(dir, epoch);
-      if (aside) say(`checkpoints that do not belong to what goes on were moved to ${aside}`);
-    }
-    const local = isOurs ? await newestWhole(dir, log) : undefined;
-    if (local !== undefined) resumeFrom = local;
-    else if (parent !== null) {
-      const found = await restoreNewest({
-        store,
-        lineage: lineage(store),
-        dir,
-        expected: { runId: run.runId },
-        log: (line) => say(line),
-      });
-      if (found) {
-        resumeFrom = found.folder;
-        restored.push(found.folder.slice(found.folder.lastIndexOf("/") + 1));
-        restoredFrom = { id: found.manifest.id, step: found.manifest.step };
-        for (const { id } of found.damaged) damaged.add(id);
-      }
-    }
-    uploads = startUploads({
+  function begin(tenure: Held, claimed: Taken): void {
+    restored = claimed.restored;
+    const uploads = startUploads({
       store,
       tenure,
       clock,
       log,
-      dir,
+      dir: options.checkpointDir,
       outgoing: options.outgoing,
       run: { runId: run.runId, experiment: null, contentHash: run.contentHash },
       keepLast: run.checkpoint.keepLast,
       retention: run.checkpoint,
-      damaged,
-      restored,
+      damaged: claimed.damaged,
+      restored: restored ? [restored.folder] : [],
       metrics: options.metrics,
+      onLost: lose,
     });
-    return resumeFrom;
+    taken = { uploads, memory: claimed.memory };
+    if (loss) uploads.stop();
   }
 
-  function record(change: () => RunChange): Promise<unknown> {
-    if (!held) return Promise.resolve();
-    return changeRunRecord({ store, clock, runId: run.runId }, held, change);
+  /** From here on nothing is written any more. */
+  function lose(lost: LeaseLost): void {
+    if (loss) return;
+    loss = lost;
+    taken?.uploads.stop();
+    life.abort();
+    held?.abandon();
+    for (const listener of listeners) listener(lost);
   }
 
+  /** Changes the run record; what the run has cost goes along. */
+  async function record(change: RunChange): Promise<void> {
+    if (!held) return;
+    const here = options.spentHere();
+    const spent = taken && { spentUsd: spentByAll(taken.memory.share, here) };
+    await changeRunRecord({ store, clock, runId: run.runId }, held, () => ({ ...change, ...spent }));
+    if (!taken) return;
+    taken.memory = { ...taken.memory, share: counted(taken.memory.share, here) };
+    writeMemory(options.memoryFile, taken.memory);
+  }
+
+  /** Not before the newest has been brought back: what is here would then pass for the newest. */
   async function saveWorkspace(signal: AbortSignal): Promise<void> {
-    if (held) await options.saveWorkspace?.(held, signal);
+    if (held && taken) await options.saveWorkspace?.(held, signal);
   }
 
   /** The store is waited for; a fault of this machine's own that stays is not, and keeps the machine from going. */
@@ -334,7 +237,10 @@ export function openKeeper(options: KeeperOptions): Keeper {
         trouble = null;
         return true;
       } catch (error) {
-        if (error instanceof LeaseLost) return false;
+        if (error instanceof LeaseLost) {
+          lose(error);
+          return false;
+        }
         trouble = messageOf(error).split("\n")[0] ?? null;
         log(`not closed yet: ${messageOf(error)}`);
         await clock.sleep(RETRY_MS, signal).catch(() => {});
@@ -351,3 +257,10 @@ const CLOSES: Record<Cause, RunStatus | undefined> = {
   "over-budget": "over-budget",
   idle: undefined,
 };
+
+/** Resolves with the work or with the signal, whichever comes first. */
+async function orAborted(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  const aborted = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+  await Promise.race([work, aborted]);
+}

@@ -8,22 +8,28 @@ import { messageOf } from "../../../common/errors.ts";
 import { readJsonIfThere, writeFileAtomic } from "../../../common/files.ts";
 import type { Log } from "../../../common/log.ts";
 import { listCheckpoints, readLocalManifest, recoverReplaced, verifyFolder } from "../../checkpoint/index.ts";
+import type { Share } from "./spend.ts";
 
-/** What this disk remembers of the last time that its agent held the run. */
+/** What this disk remembers of the last time that its agent held a run. */
 export interface Memory {
   runId: string;
   epoch: number;
   generation: number;
-  /** USD that the run had cost before this machine. */
-  spentBefore: number;
+  share: Share;
 }
 
-export function readMemory(path: string, runId: string): Memory | undefined {
+/** A memory that cannot be read is of nobody's run: what is on the disk is not trusted then. */
+const LOST: Memory = { runId: "", epoch: 0, generation: 0, share: { others: 0, from: 0, counted: 0 } };
+
+/** Undefined: an agent never held a run here. */
+export function readMemory(path: string): Memory | undefined {
   try {
     const memory = readJsonIfThere(path) as Memory | undefined;
-    return memory?.runId === runId && Number.isSafeInteger(memory.epoch) ? memory : undefined;
+    if (memory === undefined) return undefined;
+    const numbers = [memory.epoch, memory.generation, memory.share.others, memory.share.from, memory.share.counted];
+    return typeof memory.runId === "string" && numbers.every(Number.isFinite) ? memory : LOST;
   } catch {
-    return undefined; // what is on the disk then counts as somebody else's: it is fetched from the store again
+    return LOST;
   }
 }
 
@@ -33,6 +39,7 @@ export function writeMemory(path: string, memory: Memory): void {
 
 export interface Tenancy {
   memory: Memory | undefined;
+  runId: string;
   /** The last epoch before the one that has just begun: epochs that were taken but never began do not count. */
   previousEpoch: number;
   /** What the store goes on from. */
@@ -41,11 +48,11 @@ export interface Tenancy {
 }
 
 /** Whether this disk's checkpoints continue what the store has: no epoch lies between its last one and this one. */
-export function isContinued({ memory, previousEpoch, parent, isFresh }: Tenancy): boolean {
+export function isContinued({ memory, runId, previousEpoch, parent, isFresh }: Tenancy): boolean {
   if (isFresh) return false;
   // A run that had no store until now: its checkpoints are the only ones.
   if (!memory) return parent === null;
-  return memory.epoch === previousEpoch;
+  return memory.runId === runId && memory.epoch === previousEpoch;
 }
 
 /** The newest local checkpoint that is whole. One without a manifest of ours is taken at its word. */
@@ -65,10 +72,21 @@ export async function newestWhole(dir: string, log: Log): Promise<string | undef
 
 /** Moves every local checkpoint into `<dir>.outside-e<epoch>`; gives that folder, or undefined when there was none. */
 export function moveAside(dir: string, epoch: number): string | undefined {
+  if (existsSync(dir)) recoverReplaced(dir); // a later look must not bring it back
   const found = listCheckpoints(dir);
   if (found.length === 0) return undefined;
-  const aside = join(dirname(dir), `${basename(dir)}.outside-e${String(epoch).padStart(5, "0")}`);
+  const suffix = `.outside-e${String(epoch).padStart(5, "0")}`;
+  try {
+    return moveInto(join(dirname(dir), basename(dir) + suffix), found);
+  } catch (error) {
+    // The folder is a disk of its own: a hidden name inside is as good.
+    if ((error as NodeJS.ErrnoException).code === "EXDEV") return moveInto(join(dir, suffix), found);
+    throw error;
+  }
+}
+
+function moveInto(aside: string, folders: readonly string[]): string {
   mkdirSync(aside, { recursive: true });
-  for (const folder of found) renameSync(folder, join(aside, basename(folder)));
+  for (const folder of folders) renameSync(folder, join(aside, basename(folder)));
   return aside;
 }

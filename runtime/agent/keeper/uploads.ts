@@ -40,6 +40,8 @@ export interface UploadOptions {
   restored: readonly string[];
   /** Of the newest step, for a checkpoint without a manifest of ours. */
   metrics(): Record<string, number>;
+  /** An upload has found that another agent has taken the run over. */
+  onLost(loss: LeaseLost): void;
 }
 
 export interface Uploads {
@@ -59,6 +61,8 @@ export interface Uploads {
 const LOOK_MS = 1_000;
 const FIRST_WAIT_MS = 1_000;
 const MAX_WAIT_MS = 30_000;
+const MAX_END_WAIT_MS = 3_000;
+const SETTLE_LOOK_MS = 50;
 
 export function startUploads(options: UploadOptions): Uploads {
   const { store, tenure, clock, log, dir, outgoing } = options;
@@ -82,15 +86,15 @@ export function startUploads(options: UploadOptions): Uploads {
   return {
     newest: () => newest,
     problem: () => trouble,
-    isSaved: () => !isBusy && pending() === undefined,
+    isSaved: () => !isBusy && !isOpen(),
     poke: () => wake(),
     async settle(signal) {
+      isCommandOver = true; // what is there is finished
+      wake(); // not only after the wait that failures have brought about
       while (!life.signal.aborted) {
-        isCommandOver = true; // what is there is finished
-        if (!isBusy && pending() === undefined) return true;
+        if (!isBusy && !isOpen()) return true;
         if (signal.aborted) return false;
-        wake();
-        await clock.sleep(50, signal).catch(() => {});
+        await clock.sleep(SETTLE_LOOK_MS, signal).catch(() => {});
       }
       return false;
     },
@@ -105,25 +109,39 @@ export function startUploads(options: UploadOptions): Uploads {
       const folder = pending();
       if (folder !== undefined) await publish(folder);
       if (life.signal.aborted) return;
-      const waitMs = failures > 0 ? Math.min(FIRST_WAIT_MS * 2 ** (failures - 1), MAX_WAIT_MS) : LOOK_MS;
-      await pause(waitMs);
+      await pause(waitMs());
     }
   }
 
-  /** The newest local checkpoint, if it is finished and not in the store. */
-  function pending(): string | undefined {
-    const folder = listCheckpoints(dir).findLast((path) => !isRefused(path));
-    if (folder === undefined) return undefined;
-    const { mark, isOurs } = markOf(folder);
-    if (settled.get(basename(folder)) === mark) return undefined;
-    // Ours appear whole; a folder of another program counts when it looks the same at two looks.
-    if (isOurs || isCommandOver || seen.get(folder) === mark) return folder;
-    seen.set(folder, mark);
-    return undefined;
+  function waitMs(): number {
+    if (failures === 0) return LOOK_MS;
+    // Somebody waits for it, maybe within a grace.
+    const longest = isCommandOver ? MAX_END_WAIT_MS : MAX_WAIT_MS;
+    return Math.min(FIRST_WAIT_MS * 2 ** (failures - 1), longest);
   }
 
-  function isRefused(folder: string): boolean {
-    return settled.get(basename(folder)) === `refused ${markOf(folder).mark}`;
+  /** Local checkpoints that are not in the store as they are now, newest first, down to the last that is. */
+  function* open(): Generator<{ folder: string; mark: string; isOurs: boolean }> {
+    for (const folder of listCheckpoints(dir).reverse()) {
+      const found = { folder, ...markOf(folder) };
+      const known = settled.get(basename(folder));
+      if (known === found.mark) return;
+      if (known !== refused(found.mark)) yield found;
+    }
+  }
+
+  function isOpen(): boolean {
+    return !open().next().done;
+  }
+
+  /** The newest of them that is finished: a command may make them faster than one can be told to be quiet. */
+  function pending(): string | undefined {
+    for (const { folder, mark, isOurs } of open()) {
+      // Ours appear whole; a folder of another program counts when it looks the same at two looks.
+      if (isOurs || isCommandOver || seen.get(folder) === mark) return folder;
+      seen.set(folder, mark);
+    }
+    return undefined;
   }
 
   async function publish(folder: string): Promise<void> {
@@ -146,7 +164,8 @@ export function startUploads(options: UploadOptions): Uploads {
       noteDone(manifest, basename(folder));
       await tidy(folder);
     } catch (error) {
-      if (life.signal.aborted || error instanceof LeaseLost) return;
+      if (life.signal.aborted) return;
+      if (error instanceof LeaseLost) return options.onLost(error);
       if (isGone(error)) return; // pruned by the command before its files could be held
       noteTrouble(folder, mark, error);
     } finally {
@@ -165,7 +184,7 @@ export function startUploads(options: UploadOptions): Uploads {
   function noteTrouble(folder: string, mark: string, error: unknown): void {
     const text = messageOf(error);
     const isHopeless = error instanceof UserError && error.code === "VL_CHECKPOINT_BAD";
-    if (isHopeless) settled.set(basename(folder), `refused ${mark}`);
+    if (isHopeless) settled.set(basename(folder), refused(mark));
     else failures += 1;
     const shown = text.split("\n")[0] ?? text;
     if (shown !== trouble) log(`checkpoint ${basename(folder)} is not in the store: ${text}`);
@@ -176,8 +195,13 @@ export function startUploads(options: UploadOptions): Uploads {
   async function tidy(saved: string): Promise<void> {
     try {
       pruneLocal(dir, options.keepLast, saved);
-      if (options.retention.keepRemote !== null) await pruner.prune(await readLineage(store), options.damaged);
+      if (options.retention.keepRemote === null) return;
+      const ids = await readLineage(store);
+      // What was read before a freeze says nothing about what the next holder relies on.
+      await tenure.assertHeld();
+      await pruner.prune(ids, options.damaged);
     } catch (error) {
+      if (error instanceof LeaseLost) return options.onLost(error);
       log(`old checkpoints were not removed: ${messageOf(error).split("\n")[0]}`);
     }
   }
@@ -206,6 +230,9 @@ function markOf(folder: string): { mark: string; isOurs: boolean } {
     return { mark: "gone", isOurs: false };
   }
 }
+
+/** The mark of a folder that no attempt will bring into the store. */
+const refused = (mark: string) => `refused ${mark}`;
 
 function isGone(error: unknown): boolean {
   return (error as NodeJS.ErrnoException).code === "ENOENT";
