@@ -1,145 +1,139 @@
-/** The `aws-chunked` coding, cut by the network wherever it likes. */
-import { createHash } from "node:crypto";
 import fc from "fast-check";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { type ChunkSigner, createChunkedDecoder } from "../../../../emulator/s3/chunked.ts";
-import { S3Error } from "../../../../emulator/s3/errors.ts";
-import { chunkText, signatureOf, signingKey, trailerText } from "../../../../emulator/s3/signature.ts";
-import { EXAMPLE } from "./requests.ts";
+import type { S3Error } from "../../../../emulator/s3/errors.ts";
+import { sign, signedChunks } from "../../../helpers/sign-v4.ts";
 
-const SIGNER: ChunkSigner = {
-  key: signingKey(EXAMPLE.secretAccessKey, EXAMPLE.scope),
-  scope: EXAMPLE.scope,
-  timestamp: EXAMPLE.timestamp,
-  seed: "0".repeat(64),
+const store = {
+  endpoint: "http://127.0.0.1:1",
+  region: "us-east-1",
+  accessKeyId: "key",
+  secretAccessKey: "secret",
+  stop: async () => {},
 };
-const TRAILER = "x-amz-checksum-crc32";
+const trailer = { "x-amz-checksum-crc32": "AAAAAA==", "x-amz-other": "two words" };
 
-interface Coded {
-  chunks: Buffer[];
+/** An encoded body and what a decoder of it needs. */
+interface Encoded {
+  bytes: Buffer;
   signer: ChunkSigner | undefined;
-  /** Value of the trailer. */
-  trailer: string | undefined;
+  hasTrailer: boolean;
 }
 
-/** What a client sends for these chunks. */
-function encode({ chunks, signer, trailer }: Coded): Buffer {
-  let previous = signer?.seed ?? "";
-  const sign = (text: string) => {
-    previous = signer ? signatureOf(signer.key, text) : "";
-    return previous;
-  };
-  const pieces = [...chunks, Buffer.alloc(0)].map((chunk) => {
-    const hash = createHash("sha256").update(chunk).digest("hex");
-    const extension = signer
-      ? `;chunk-signature=${sign(chunkText(signer.timestamp, signer.scope, previous, hash))}`
-      : "";
-    const end = chunk.length > 0 ? "\r\n" : "";
-    return Buffer.concat([Buffer.from(`${chunk.length.toString(16)}${extension}\r\n`), chunk, Buffer.from(end)]);
-  });
-  if (trailer !== undefined) {
-    pieces.push(Buffer.from(`${TRAILER}:${trailer}\r\n`));
-    if (signer) {
-      const text = trailerText(signer.timestamp, signer.scope, previous, `${TRAILER}:${trailer}\n`);
-      pieces.push(Buffer.from(`x-amz-trailer-signature:${sign(text)}\r\n`));
+function encoded(body: Buffer, chunk: number, kind: "signed" | "signed with trailer" | "unsigned"): Encoded {
+  if (kind === "unsigned") {
+    const pieces: Buffer[] = [];
+    for (let at = 0; at < body.length; at += chunk) {
+      const piece = body.subarray(at, at + chunk);
+      pieces.push(Buffer.from(`${piece.length.toString(16).toUpperCase()}\r\n`), piece, Buffer.from("\r\n"));
     }
+    const end = Object.entries(trailer).map(([name, value]) => `${name}:${value}\r\n`);
+    pieces.push(Buffer.from(`0\r\n${end.join("")}\r\n`));
+    return { bytes: Buffer.concat(pieces), signer: undefined, hasTrailer: true };
   }
-  return Buffer.concat([...pieces, Buffer.from("\r\n")]);
-}
-
-/** Feeds `bytes` cut at `cuts`, and gives the object's bytes and the trailers. */
-function decode(bytes: Buffer, cuts: number[], { signer, trailer }: Coded) {
-  const decoder = createChunkedDecoder(signer, trailer !== undefined);
-  const found: Buffer[] = [];
-  const places = [0, ...cuts.map((cut) => cut % (bytes.length + 1)).sort((a, b) => a - b), bytes.length];
-  for (let at = 1; at < places.length; at++)
-    found.push(...decoder.push(bytes.subarray(places[at - 1], places[at])).map((piece) => Buffer.from(piece)));
-  return { bytes: Buffer.concat(found), trailers: decoder.end() };
-}
-
-/** A chunk other than the last has 8 KiB at least. */
-const coded: fc.Arbitrary<Coded> = fc.record({
-  chunks: fc
-    .tuple(
-      fc.array(fc.integer({ min: 8192, max: 20_000 }), { maxLength: 3 }),
-      fc.uint8Array({ minLength: 1, maxLength: 300 }),
-    )
-    // The last chunk's bytes, repeated, are as good as any: line breaks among them too.
-    .map(([sizes, last]) => [...sizes.map((size) => Buffer.alloc(size, last)), Buffer.from(last)]),
-  signer: fc.constantFrom(undefined, SIGNER),
-  trailer: fc.constantFrom(undefined, "AAAAAA=="),
-});
-const cuts = fc.array(fc.nat({ max: 70_000 }), { maxLength: 12 });
-
-test("whatever the cuts, the bytes and trailers come out as they were", () => {
-  fc.assert(
-    fc.property(coded, cuts, (one, places) => {
-      const { bytes, trailers } = decode(encode(one), places, one);
-      expect(bytes.equals(Buffer.concat(one.chunks))).toBe(true);
-      expect(trailers[TRAILER]).toBe(one.trailer);
-    }),
-    { numRuns: 200 },
-  );
-});
-
-test("it may come byte by byte", () => {
-  const one = { chunks: [Buffer.from("a\r\n\r\nb")], signer: SIGNER, trailer: "AAAAAA==" };
-  const bytes = encode(one);
-  const each = Array.from(bytes.keys());
-  expect(decode(bytes, each, one).bytes.toString()).toBe("a\r\n\r\nb");
-});
-
-test("what ends early is refused, wherever it ends", () => {
-  fc.assert(
-    fc.property(coded, cuts, fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true }), (one, places, part) => {
-      const whole = encode(one);
-      // The last line break is forgotten by some clients, so it may be missing where nothing else is.
-      const short = whole.subarray(0, Math.floor((whole.length - 2) * part));
-      expect(() => decode(short, places, one)).toThrow(S3Error);
-    }),
-    { numRuns: 100 },
-  );
-});
-
-test("one changed bit of a signed body, of its sizes or of its trailer is noticed", () => {
-  fc.assert(
-    fc.property(coded, cuts, fc.nat(), fc.nat({ max: 7 }), (one, places, place, bit) => {
-      const signed = { ...one, signer: SIGNER };
-      const bytes = encode(signed);
-      const at = place % (bytes.length - 2); // the last line break says nothing
-      bytes[at] = (bytes[at] ?? 0) ^ (1 << bit);
-      const decoded = () => {
-        const got = decode(bytes, places, signed);
-        // Case and white space of a size or a trailer's name are nobody's meaning.
-        if (got.bytes.equals(Buffer.concat(one.chunks)) && got.trailers[TRAILER] === one.trailer) throw same;
-        return got;
-      };
-      expect(decoded).toThrow();
-    }),
-    { numRuns: 200 },
-  );
-});
-const same = new S3Error("InvalidRequest", "it means the same");
-
-test("nonsense is refused in words, and no line grows without end", () => {
-  const feed = (text: string, hasTrailer = false) => {
-    const decoder = createChunkedDecoder(undefined, hasTrailer);
-    decoder.push(Buffer.from(text));
-    return decoder.end();
+  const hasTrailer = kind === "signed with trailer";
+  const signed = sign(store, { method: "PUT", path: "/b/k" });
+  const [date = "", region = "", service = ""] = signed.scope.split("/");
+  const signer = {
+    key: signed.key,
+    scope: { date, region, service },
+    timestamp: signed.timestamp,
+    seed: signed.signature,
   };
-  expect(() => feed("zz\r\n")).toThrow("no size of a chunk");
-  expect(() => feed("-1\r\n")).toThrow("no size of a chunk");
-  expect(() => feed("3\r\nabcd\r\n0\r\n\r\n")).toThrow("longer than it says");
-  expect(() => feed("0\r\n\r\nmore\r\n")).toThrow("after the last chunk");
-  expect(() => feed("1".repeat(20_000))).toThrow("too long");
-  expect(() => feed("1\r\na\r\n1\r\nb\r\n0\r\n\r\n")).toThrow("8192");
-  expect(() => feed("1\r\na\r\n0\r\n", true)).toThrow(S3Error);
-  expect(feed("1\r\na\r\n0\r\n")).toEqual({});
+  return { bytes: signedChunks(signed, body, chunk, hasTrailer ? trailer : {}), signer, hasTrailer };
+}
+
+/** Decodes `bytes` as the network may bring them, cut at `cuts`. */
+function decode({ bytes, signer, hasTrailer }: Encoded, cuts: number[] = []) {
+  const decoder = createChunkedDecoder(signer, hasTrailer);
+  const places = [0, ...cuts.map((cut) => cut % (bytes.length + 1)).sort((a, b) => a - b), bytes.length];
+  const found: Buffer[] = [];
+  for (const [index, start] of places.slice(0, -1).entries())
+    found.push(...decoder.push(bytes.subarray(start, places[index + 1])));
+  return { body: Buffer.concat(found), trailers: decoder.end() };
+}
+
+function codeOf(work: () => unknown): string | undefined {
+  try {
+    work();
+    return undefined;
+  } catch (error) {
+    return (error as S3Error).code;
+  }
+}
+
+const kinds = ["signed", "signed with trailer", "unsigned"] as const;
+
+describe.each(kinds)("a body that is %s", (kind) => {
+  test("comes out whole wherever it is cut", () => {
+    const sizes = fc.record({
+      size: fc.integer({ min: 0, max: 40_000 }),
+      chunk: fc.integer({ min: 8192, max: 20_000 }),
+    });
+    fc.assert(
+      fc.property(sizes, fc.array(fc.nat(), { maxLength: 20 }), ({ size, chunk }, cuts) => {
+        const body = Buffer.from(Array.from({ length: size }, (_, at) => (at * 31) % 251));
+        const { body: found, trailers } = decode(encoded(body, chunk, kind), cuts);
+        expect(found.equals(body)).toBe(true);
+        expect(trailers["x-amz-other"]).toBe(kind === "signed" ? undefined : "two words");
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  test("is not whole when its end is missing, wherever that is", () => {
+    const whole = encoded(Buffer.from("text"), 8192, kind);
+    for (let length = 0; length < whole.bytes.length - 2; length++) {
+      const cut = { ...whole, bytes: whole.bytes.subarray(0, length) };
+      expect(["IncompleteBody", "SignatureDoesNotMatch"]).toContain(codeOf(() => decode(cut)));
+    }
+  });
+
+  test("is refused when something follows", () => {
+    const whole = encoded(Buffer.from("text"), 8192, kind);
+    const more = { ...whole, bytes: Buffer.concat([whole.bytes, Buffer.from("5\r\nhello\r\n")]) };
+    expect(codeOf(() => decode(more))).toBe("InvalidRequest");
+  });
 });
 
-test("a trailer that should be signed and is not is refused", () => {
-  const one = { chunks: [Buffer.from("a")], signer: SIGNER, trailer: "AAAAAA==" };
-  const text = encode(one).toString("latin1");
-  const cut = Buffer.from(text.replace(/x-amz-trailer-signature:.*\r\n/, ""), "latin1");
-  expect(() => decode(cut, [], one)).toThrow(S3Error);
+test("one changed bit of a signed body or trailer is noticed", () => {
+  const whole = encoded(Buffer.from("some text"), 8192, "signed with trailer");
+  const start = whole.bytes.indexOf("some text");
+  const places = [start, start + 8, whole.bytes.indexOf("AAAAAA==") + 2, whole.bytes.length - 10];
+  for (const place of places) {
+    const bytes = Buffer.from(whole.bytes);
+    bytes[place] = (bytes[place] ?? 0) ^ 1;
+    expect(codeOf(() => decode({ ...whole, bytes }))).toBe("SignatureDoesNotMatch");
+  }
+});
+
+test("signed chunks in another order, or one left out, are noticed", () => {
+  const body = Buffer.concat([Buffer.alloc(8192, 1), Buffer.alloc(8192, 2)]);
+  const { bytes, ...more } = encoded(body, 8192, "signed");
+  const length = bytes.indexOf("\r\n") + 2 + 8192 + 2;
+  const [first, second, end] = [
+    bytes.subarray(0, length),
+    bytes.subarray(length, 2 * length),
+    bytes.subarray(2 * length),
+  ];
+  for (const pieces of [
+    [second, first, end],
+    [second, end],
+    [first, end],
+    [first, first, second, end],
+  ])
+    expect(codeOf(() => decode({ ...more, bytes: Buffer.concat(pieces as Buffer[]) }))).toBe("SignatureDoesNotMatch");
+});
+
+test.each(["zz\r\n", "-1\r\n", "\r\n", "4\r\nabcdX\r\n0\r\n\r\n", "1".repeat(20_000), "fffffffffffff\r\n"])(
+  "nonsense is refused and not waited for: %#",
+  (text) => {
+    const decoder = createChunkedDecoder(undefined, true);
+    expect(codeOf(() => decoder.push(Buffer.from(text)))).toBe("InvalidRequest");
+  },
+);
+
+test("small chunks are for the end only, as at AWS", () => {
+  const decoder = createChunkedDecoder(undefined, true);
+  expect(codeOf(() => decoder.push(Buffer.from("1\r\na\r\n1\r\nb\r\n")))).toBe("InvalidChunkSizeError");
 });
