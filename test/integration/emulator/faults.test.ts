@@ -233,7 +233,8 @@ test("market-down: connections are closed, and `/_emulator/` still answers", asy
 test("knows all faults of the specification, and refuses others by name", async () => {
   // biome-ignore format: a list of words
   const wanted = ["offer-taken", "reply-lost", "reply-delayed", "error-with-contract", "read-lag", "stuck-loading", "start-error", "ssh-refused", "ssh-slow",
-    "ssh-wrong-key", "rate-limit", "server-error", "list-unreadable", "list-cut", "v0-list", "no-credit", "disk-full", "host-offline", "market-down"];
+    "ssh-wrong-key", "rate-limit", "server-error", "list-unreadable", "list-cut", "v0-list", "no-credit", "disk-full", "host-offline", "market-down",
+    "s3-error", "s3-slow-down", "s3-slow", "s3-torn", "s3-down", "s3-no-conditions"];
   expect(Object.keys(FAULT_KINDS).sort()).toEqual([...wanted].sort());
   const answer = await market.call("POST", "/_emulator/fault", { kind: "nonsense" });
   expect(answer).toMatchObject({
