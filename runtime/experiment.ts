@@ -1,14 +1,14 @@
 /**
  * What an experiment needs from where it runs, the same on a rented machine and on a laptop with no agent:
- * parameters, folders, metrics, a stop signal, and checkpoints that are whole or absent.
+ * parameters, folders, metrics and a stop signal. Checkpoints are the trainer's, or for a loop of your own those of
+ * `CheckpointManager` (`vastlane/checkpoint`).
  * Public as `vastlane/experiment`. The variables are those of docs: VASTLANE_PARAMS, VASTLANE_CHECKPOINT_DIR, ...
  */
-import { appendFileSync, closeSync, fstatSync, mkdirSync, openSync, readSync, writeFileSync } from "node:fs";
+import { appendFileSync, closeSync, fstatSync, mkdirSync, openSync, readSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
-import { readJsonIfThere } from "../common/files.ts";
-import { listCheckpoints, pruneCheckpoints, publishCheckpoint } from "./checkpoint/index.ts";
+import { UserError } from "../common/errors.ts";
 
 export interface ExperimentOptions<P> {
   /** Names the local folder `.vastlane/runs/<name>` that is used where no variable names another. */
@@ -18,8 +18,6 @@ export interface ExperimentOptions<P> {
   devParams?: Partial<P>;
   /** Parameters that a resumed run may change: with any other, old weights would not be what was asked for. */
   mayChange?: (keyof P)[];
-  /** Local checkpoints that are kept. */
-  keepLast?: number;
 }
 
 export interface Experiment<P> {
@@ -29,12 +27,8 @@ export interface Experiment<P> {
   isDev: boolean;
   checkpointDir: string;
   logDir: string;
-  /** Newest checkpoint of the same parameters, VASTLANE_RESUME_FROM first; undefined: start afresh. */
-  resumeFrom: { step: number; folder: string } | undefined;
   /** Appends one line to metrics.jsonl, with the time in Unix seconds. */
   logMetrics(step: number, values: Record<string, number>): void;
-  /** Writes checkpoint `step-<step>`; `fill` puts the files into the folder. A full disk is said, not thrown. */
-  saveCheckpoint(step: number, fill: (folder: string) => void): void;
   /** Whether SIGTERM or Ctrl-C asked to stop. Call it once a step: signals arrive while it waits. */
   shouldStop(): Promise<boolean>;
   /** Ends the process as one that was stopped (143), which is not "done": the agent would start it again. */
@@ -43,6 +37,11 @@ export interface Experiment<P> {
 
 export function openExperiment<P extends object>(options: ExperimentOptions<P>): Experiment<P> {
   const { env } = process;
+  // What a person can act on is said in our three lines, without the stack of whoever found out.
+  process.once("uncaughtException", (error: Error & { code?: unknown }) => {
+    console.error(String(error.code).startsWith("VL_") ? error.message : error);
+    process.exit(1);
+  });
   const local = join(process.cwd(), ".vastlane", "runs", options.name);
   const checkpointDir = env.VASTLANE_CHECKPOINT_DIR || join(local, "checkpoints");
   const logDir = env.VASTLANE_LOG_DIR || join(local, "logs");
@@ -50,7 +49,7 @@ export function openExperiment<P extends object>(options: ExperimentOptions<P>):
   const params: P = {
     ...options.params,
     ...(isDev ? options.devParams : {}),
-    ...JSON.parse(env.VASTLANE_PARAMS || "{}"),
+    ...givenParams(env.VASTLANE_PARAMS),
   };
   const metricsPath = openMetrics(logDir);
   let isStopping = false;
@@ -60,12 +59,6 @@ export function openExperiment<P extends object>(options: ExperimentOptions<P>):
       isStopping = true;
     });
   }
-  // What a person can act on is said in our three lines, without the stack of whoever found out.
-  process.once("uncaughtException", (error: Error & { code?: unknown }) => {
-    console.error(String(error.code).startsWith("VL_") ? error.message : error);
-    process.exit(1);
-  });
-
   return {
     name: options.name,
     params,
@@ -73,20 +66,10 @@ export function openExperiment<P extends object>(options: ExperimentOptions<P>):
     isDev,
     checkpointDir,
     logDir,
-    resumeFrom: findCheckpoint(checkpointDir, env.VASTLANE_RESUME_FROM, params, options.mayChange ?? []),
     logMetrics(step, values) {
       unlessDiskFull(`metrics of step ${step}`, () =>
         appendFileSync(metricsPath, `${JSON.stringify({ step, ...values, time: Date.now() / 1000 })}\n`),
       );
-    },
-    saveCheckpoint(step, fill) {
-      unlessDiskFull(`checkpoint of step ${step}`, () => {
-        publishCheckpoint(checkpointDir, `step-${String(step).padStart(8, "0")}`, (folder) => {
-          writeFileSync(join(folder, "experiment.json"), JSON.stringify({ step, params }));
-          fill(folder);
-        });
-        pruneCheckpoints(checkpointDir, options.keepLast ?? 3);
-      });
     },
     async shouldStop() {
       await turn();
@@ -97,6 +80,21 @@ export function openExperiment<P extends object>(options: ExperimentOptions<P>):
       process.exit(143);
     },
   };
+}
+
+/** @throws UserError VL_BAD_CONFIG when VASTLANE_PARAMS is not a JSON object */
+function givenParams(text = ""): object {
+  try {
+    const given: unknown = JSON.parse(text || "{}");
+    if (typeof given === "object" && given !== null && !Array.isArray(given)) return given;
+  } catch {
+    // said below
+  }
+  throw new UserError("VL_BAD_CONFIG", {
+    what: `VASTLANE_PARAMS is ${text}`,
+    why: "it must be a JSON object of parameters.",
+    hint: `for example VASTLANE_PARAMS='{"steps":500}'`,
+  });
 }
 
 /** Folder of an installed package: the project's, or that of the runtime on a machine. */
@@ -124,27 +122,7 @@ function openMetrics(logDir: string): string {
   return path;
 }
 
-function findCheckpoint<P extends object>(dir: string, wanted: string | undefined, params: P, mayChange: (keyof P)[]) {
-  for (const folder of [wanted, ...listCheckpoints(dir).reverse()]) {
-    const made = folder ? readMade<P>(folder) : undefined;
-    if (!folder || !made) continue;
-    const keys = new Set([...Object.keys(params), ...Object.keys(made.params)] as (keyof P)[]);
-    const changed = [...keys].filter((key) => !mayChange.includes(key) && made.params[key] !== params[key]);
-    if (changed.length === 0) return { step: made.step, folder };
-    console.log(`${folder} was made with another ${changed.join(", ")}: not used`);
-  }
-  return undefined;
-}
-
-function readMade<P>(folder: string): { step: number; params: P } | undefined {
-  try {
-    return readJsonIfThere(join(folder, "experiment.json")) as { step: number; params: P } | undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** Training is worth more than one line or one checkpoint of it: with a full disk it goes on without. */
+/** Training is worth more than one line of metrics: with a full disk it goes on without. */
 function unlessDiskFull(what: string, write: () => void): void {
   try {
     write();

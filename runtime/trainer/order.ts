@@ -24,7 +24,7 @@ export function epochOrder(count: number, seed: number): Order {
 /** Fisher-Yates. */
 function shuffle(count: number, seed: number, epoch: number): Uint32Array {
   const rng = rngOf(seed, `order/${epoch}`);
-  const examples = Uint32Array.from({ length: count }, (_, index) => index);
+  const examples = new Uint32Array(count).map((_, index) => index);
   for (let last = count - 1; last > 0; last--) {
     const other = rng.below(last + 1);
     const moved = examples[last] as number;

