@@ -1,6 +1,6 @@
 /**
  * The emulated store under SIGKILL at any moment: what it has acknowledged is there after a restart, nothing is there
- * in part, and no file stays behind. And on a disk that is full.
+ * in part, and no file stays behind.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
@@ -14,7 +14,6 @@ import {
   CreateMultipartUploadCommand,
   DeleteObjectCommand,
   GetObjectCommand,
-  HeadObjectCommand,
   ListObjectVersionsCommand,
   PutBucketVersioningCommand,
   PutObjectCommand,
@@ -23,18 +22,21 @@ import {
 } from "@aws-sdk/client-s3";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openS3Store } from "../../../emulator/s3/storage/store.ts";
-import { clientOf, startEmulatedS3, type TestS3 } from "../../helpers/s3.ts";
-import { canMount, mountSmallDisk } from "../../helpers/small-disk.ts";
+import { clientOf, type TestS3 } from "../../helpers/s3.ts";
 
 const KILLS = 8;
 const Bucket = "crash";
 const PROGRAM = join(import.meta.dirname, "../../helpers/s3-server.ts");
 
 let folder: string;
+let running: ChildProcess | undefined;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "vastlane-s3-crash-"));
 });
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+afterAll(() => {
+  running?.kill("SIGKILL");
+  rmSync(folder, { recursive: true, force: true });
+});
 
 interface Server {
   s3: S3Client;
@@ -44,6 +46,7 @@ interface Server {
 
 async function start(): Promise<Server> {
   const child: ChildProcess = spawn(process.execPath, [PROGRAM, folder], { stdio: ["ignore", "pipe", "inherit"] });
+  running = child;
   const ended = new Promise<void>((done) => child.once("exit", () => done()));
   const [line] = await new Promise<string[]>((done) => {
     createInterface({ input: child.stdout as NodeJS.ReadableStream }).once("line", (text) => done([text]));
@@ -60,6 +63,7 @@ async function start(): Promise<Server> {
   };
 }
 
+const pause = (ms: number) => new Promise((done) => setTimeout(done, ms));
 const sha = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
 
 /** A body that says which one it is, and its SHA-256 beside it. */
@@ -123,7 +127,9 @@ test(`after ${KILLS} SIGKILLs while it writes, all that was acknowledged is ther
         }
       }
     });
-    await new Promise((done) => setTimeout(done, 100 + Math.random() * 300));
+    // The first time each of them comes to its end once; then at any moment.
+    while (kill === 0 && Object.keys(WRITERS).some((Key) => acknowledged[Key] === undefined)) await pause(20);
+    await pause(50 + Math.random() * 300);
     await server.kill();
     isOver = true;
     await Promise.all(work);
@@ -137,7 +143,6 @@ test(`after ${KILLS} SIGKILLs while it writes, all that was acknowledged is ther
   }
   const { Versions = [] } = await server.s3.send(new ListObjectVersionsCommand({ Bucket, Prefix: "small" }));
   expect(new Set(Versions.map(({ VersionId }) => VersionId)).size).toBe(Versions.length);
-  expect(Math.min(...Object.values(acknowledged))).toBeGreaterThan(0);
   await server.kill();
 
   const store = await openS3Store(folder);
@@ -147,24 +152,4 @@ test(`after ${KILLS} SIGKILLs while it writes, all that was acknowledged is ther
   const bytes = readdirSync(data).reduce((sum, name) => sum + statSync(join(data, name)).size, 0);
   expect(bytes).toBe(bucket.contents.sizes().keptBytes);
   await store.close();
-});
-
-test.runIf(canMount)("a full disk is said in words, loses nothing, and is over when there is room again", async () => {
-  const store = await startEmulatedS3({ folder: join(mountSmallDisk(24), "s3") });
-  const s3 = clientOf(store, { maxAttempts: 1 });
-  await s3.send(new CreateBucketCommand({ Bucket }));
-  const put = (Key: string, megabytes: number) =>
-    s3.send(new PutObjectCommand({ Bucket, Key, Body: Buffer.alloc(megabytes << 20, 7) }));
-  await put("kept", 8);
-  await expect(put("too large", 32)).rejects.toMatchObject({
-    name: "InsufficientStorage",
-    message: expect.stringContaining("disk"),
-    $metadata: { httpStatusCode: 507 },
-  });
-  await expect(put("kept", 32)).rejects.toMatchObject({ name: "InsufficientStorage" });
-  const { ContentLength } = await s3.send(new HeadObjectCommand({ Bucket, Key: "kept" }));
-  expect(ContentLength).toBe(8 << 20);
-  await put("room", 8);
-  s3.destroy();
-  await store.stop();
 });
