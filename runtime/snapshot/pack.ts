@@ -38,7 +38,8 @@ export async function packArchive(scan: Scan, place: Place, archive: string, cap
       yield memberOf("conflicts", read);
     }
   }
-  await pipeline(Readable.from(tarStream(members())), createGzip(), createWriteStream(archive));
+  // The lowest level: the command wants the processor.
+  await pipeline(Readable.from(tarStream(members())), createGzip({ level: 1 }), createWriteStream(archive));
   return packed;
 }
 

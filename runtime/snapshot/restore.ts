@@ -47,7 +47,8 @@ export interface RestoredWorkspace extends Placed {
 export async function restoreSnapshot(options: RestoreOptions): Promise<RestoredWorkspace | undefined> {
   const { runId, epoch, previousEpoch } = options;
   const mark = readMark(options.mark, runId);
-  if (mark && mark.epoch === previousEpoch) {
+  const isComplete = mark?.epoch === previousEpoch || mark?.epoch === epoch;
+  if (mark && isComplete) {
     writeMark(options.mark, { ...mark, epoch });
     return undefined;
   }

@@ -3,7 +3,7 @@
  * different, and files that are gone; and what earlier restores have put beside the project. Ignore files hold,
  * secrets stay out, large files are left out; what is left out is named. It gives way to other work every so often.
  */
-import { readdirSync } from "node:fs";
+import { lstatSync, readdirSync, type Stats } from "node:fs";
 import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import { readFileIfThere } from "../../common/files.ts";
@@ -104,10 +104,8 @@ async function walk(root: string, caps: Caps, isIgnored: IsIgnored, sent: Readon
   const leftOut: LeftOut[] = [];
   const seen = new Set<string>();
   let entries = 0;
-  const take = (path: string) => {
-    if (seen.has(path)) return;
+  const take = (path: string, stat: Stats | "behind" | undefined) => {
     seen.add(path);
-    const stat = lookUp(root, path);
     if (!stat || stat === "behind") return;
     if (stat.isSymbolicLink() && !sent.get(path)?.isLink) leftOut.push({ path, reason: "is a link" });
     if (!stat.isFile()) return;
@@ -132,12 +130,12 @@ async function walk(root: string, caps: Caps, isIgnored: IsIgnored, sent: Readon
       else if (neverSent(path) === "secret") leftOut.push({ path, reason: "looks like a secret" });
       else if (neverSent(path) === "silent" || isIgnored(path, entry.isDirectory())) continue;
       else if (entry.isDirectory()) await enter(path);
-      else take(path);
+      else take(path, lstatSync(join(root, path), { throwIfNoEntry: false })); // reached through real folders
     }
   };
   await enter("");
   if (entries > caps.entries) leftOut.push({ path: root, reason: `has more than ${caps.entries} files` });
-  for (const { path } of sent.values()) if (!seen.has(path)) take(path);
+  for (const { path } of sent.values()) if (!seen.has(path)) take(path, lookUp(root, path));
   return { found: found.sort((a, b) => (a.path < b.path ? -1 : 1)), leftOut };
 }
 

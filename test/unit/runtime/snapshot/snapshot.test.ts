@@ -72,6 +72,8 @@ function machine(name: string, files: Record<string, string>) {
     project,
     conflicts,
     deploy,
+    /** As after a restore that was cut off at its very end. */
+    forget: () => rmSync(place.mark),
     /** As after a restart: only what is on the disk is remembered. */
     newAgent() {
       snapshots = createSnapshots();
@@ -143,6 +145,7 @@ test("restoring twice changes nothing more", async () => {
   await first.save(1);
   const second = machine("b", DEPLOYED);
   await second.restore(2);
+  second.forget();
   expect(await second.restore(2)).toMatchObject({ restored: [], deleted: [], conflicts: [] });
 });
 
@@ -330,6 +333,17 @@ describe("a disk that is known", () => {
     await expect(second.restore(2)).rejects.toMatchObject({ code: "VL_STORE_DOWN" });
     // The next agent on that disk: its machine was the last to hold the run.
     expect((await second.newAgent().restore(3, 2))?.restored).toEqual(["new.py", "train.py"]);
+  });
+
+  test("is brought up to date once in a tenure", async () => {
+    const first = machine("a", DEPLOYED);
+    first.edit("train.py", "edited");
+    await first.save(1);
+    const second = machine("b", DEPLOYED);
+    await second.restore(2);
+    second.edit("train.py", "edited since");
+    expect(await second.restore(2)).toBeUndefined();
+    expect(second.read("train.py")).toBe("edited since");
   });
 
   test("takes over what went on elsewhere from where it had left off", async () => {
