@@ -185,7 +185,10 @@ interface Takeover {
  * Writes down that the run is ours: in its record, and on this disk. What is not to be loaded is moved aside first: once
  * the memory is written, whatever lies in the folder counts as this tenure's own.
  */
-async function take(options: ClaimOptions, { tenure, isFresh, isOurs, known, before }: Takeover): Promise<Memory> {
+async function take(
+  options: ClaimOptions,
+  { tenure, isFresh, isOurs, before, ...takeover }: Takeover,
+): Promise<Memory> {
   const { store, run, clock } = options;
   if (!isOurs) {
     const aside = moveAside(options.checkpointDir, tenure.epoch);
@@ -194,7 +197,9 @@ async function take(options: ClaimOptions, { tenure, isFresh, isOurs, known, bef
   const generation = (before?.generation ?? 0) + (isFresh && before ? 1 : 0);
   const here = options.spentHere();
   const recorded = isFresh ? 0 : (before?.spentUsd ?? 0);
-  const share = shareOf({ known, runId: run.runId, generation, here, recorded });
+  const share = shareOf({ known: takeover.known, runId: run.runId, generation, here, recorded });
+  const memory = { runId: run.runId, epoch: tenure.epoch, generation, share };
+  writeMemory(options.memoryFile, memory);
   const spentUsd = spentByAll(share, here);
   const isReopened = before !== undefined && (isFresh || isClosed(before.status));
   await changeRunRecord({ store, clock, runId: run.runId }, tenure, () => ({
@@ -209,9 +214,9 @@ async function take(options: ClaimOptions, { tenure, isFresh, isOurs, known, bef
     spentUsd,
     ...(isReopened && { startedAt: new Date(clock.now()).toISOString() }),
   }));
-  const memory = { runId: run.runId, epoch: tenure.epoch, generation, share: counted(share, here) };
-  writeMemory(options.memoryFile, memory);
-  return memory;
+  const known = { ...memory, share: counted(share, here) };
+  writeMemory(options.memoryFile, known);
+  return known;
 }
 
 /** What to resume from: this disk's newest where it continues the run, else the store's, whichever is further. */
