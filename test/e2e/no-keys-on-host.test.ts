@@ -54,52 +54,51 @@ function processesOf(contract: number): Map<string, Buffer> {
 const holding = (all: Map<string, Buffer>, secret: string) =>
   [...all].filter(([, bytes]) => bytes.includes(secret)).map(([name]) => name);
 
-test.skipIf(process.platform !== "linux")(
-  "neither the account's key nor the store's nor the SSH key is on the host; the run's own store key is in one file",
-  async () => {
-    const command = writeStepper(project.root);
-    project.configure({
-      checkpoint: { store: "s3", s3_bucket: "runs" },
-      experiment: { command, params: { steps: 100_000 } },
-    });
-    const run = await project.vastlane(["up"]);
-    expect(run.code, run.stdout + run.stderr).toBe(0);
-    const [contract = 0] = await project.alive();
-    const folder = join(project.emulator.home, `machines/${contract}`);
-    // The command runs, the agent has written to the store: everything that is ever handed over has been.
-    const log = (name: string) => [...filesOf(folder).keys()].find((path) => path.endsWith(`logs/${name}`));
-    expect(await eventually(() => log("metrics.jsonl") !== undefined, 30_000)).toBe(true);
-    expect(await eventually(async () => ((await project.market.status()).s3?.objects ?? 0) > 3, 30_000)).toBe(true);
+test("neither the account's key nor the store's nor the SSH key is on the host; the run's own store key is in one file", async ({
+  skip,
+}) => {
+  skip(process.platform !== "linux", "other systems have no /proc to look into");
+  const command = writeStepper(project.root);
+  project.configure({
+    checkpoint: { store: "s3", s3_bucket: "runs" },
+    experiment: { command, params: { steps: 100_000 } },
+  });
+  const run = await project.vastlane(["up"]);
+  expect(run.code, run.stdout + run.stderr).toBe(0);
+  const [contract = 0] = await project.alive();
+  const folder = join(project.emulator.home, `machines/${contract}`);
+  // The command runs, the agent has written to the store: everything that is ever handed over has been.
+  const log = (name: string) => [...filesOf(folder).keys()].find((path) => path.endsWith(`logs/${name}`));
+  expect(await eventually(() => log("metrics.jsonl") !== undefined, 30_000)).toBe(true);
+  expect(await eventually(async () => ((await project.market.status()).s3?.objects ?? 0) > 3, 30_000)).toBe(true);
 
-    const files = filesOf(folder);
-    const processes = processesOf(contract);
-    expect(files.size).toBeGreaterThan(20);
-    const commands = [...processes].filter(([name]) => name.endsWith("cmdline")).map(([, bytes]) => String(bytes));
-    for (const name of ["sshd", "agent", "train.mjs"]) expect(commands.join("\n")).toContain(name);
+  const files = filesOf(folder);
+  const processes = processesOf(contract);
+  expect(files.size).toBeGreaterThan(20);
+  const commands = [...processes].filter(([name]) => name.endsWith("cmdline")).map(([, bytes]) => String(bytes));
+  for (const name of ["sshd", "agent", "train.mjs"]) expect(commands.join("\n")).toContain(name);
 
-    // The machine's own key is there, so the search finds what there is.
-    const own =
-      files.get([...files.keys()].find((path) => path.endsWith("root/.vast_api_key")) ?? "")?.toString() ?? "";
-    expect(own).toMatch(/^[0-9a-f]{16,}$/);
-    expect(holding(processes, own)).not.toEqual([]);
+  // The machine's own key is there, so the search finds what there is.
+  const own = files.get([...files.keys()].find((path) => path.endsWith("root/.vast_api_key")) ?? "")?.toString() ?? "";
+  expect(own).toMatch(/^[0-9a-f]{16,}$/);
+  expect(holding(processes, own)).not.toEqual([]);
 
-    const privateKey = readFileSync(join(project.root, ".vastlane/ssh/id_ed25519"), "utf8");
-    const secrets = {
-      "account key": project.emulator.apiKey,
-      "root key of the store": project.emulator.s3.secretAccessKey,
-      "SSH key": privateKey.split("\n")[2] ?? "",
-    };
-    for (const [name, secret] of Object.entries(secrets)) {
-      expect(secret.length, name).toBeGreaterThan(15);
-      expect([name, holding(files, secret)]).toEqual([name, []]);
-      expect([name, holding(processes, secret)]).toEqual([name, []]);
-    }
+  const privateKey = readFileSync(join(project.root, ".vastlane/ssh/id_ed25519"), "utf8");
+  const secrets = {
+    "account key": project.emulator.apiKey,
+    "root key of the store": project.emulator.s3.secretAccessKey,
+    "SSH key": privateKey.split("\n")[2] ?? "",
+  };
+  for (const [name, secret] of Object.entries(secrets)) {
+    expect(secret.length, name).toBeGreaterThan(15);
+    expect([name, holding(files, secret)]).toEqual([name, []]);
+    expect([name, holding(processes, secret)]).toEqual([name, []]);
+  }
 
-    const [storePath = ""] = [...files.keys()].filter((path) => path.endsWith(".vastlane/store.json"));
-    const store = JSON.parse(String(files.get(storePath)));
-    expect(store.secretAccessKey).not.toBe(project.emulator.s3.secretAccessKey);
-    expect(lstatSync(join(folder, storePath)).mode & 0o777).toBe(0o600);
-    expect(holding(files, store.secretAccessKey)).toEqual([storePath]);
-    expect(holding(processes, store.secretAccessKey)).toEqual([]);
-  },
-);
+  const [storePath = ""] = [...files.keys()].filter((path) => path.endsWith(".vastlane/store.json"));
+  const store = JSON.parse(String(files.get(storePath)));
+  expect(store.secretAccessKey).not.toBe(project.emulator.s3.secretAccessKey);
+  expect(lstatSync(join(folder, storePath)).mode & 0o777).toBe(0o600);
+  expect(holding(files, store.secretAccessKey)).toEqual([storePath]);
+  expect(holding(processes, store.secretAccessKey)).toEqual([]);
+});
