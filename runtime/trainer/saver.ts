@@ -15,8 +15,8 @@ export interface Saver {
   isBusy(): boolean;
   /** Copies the state and returns; it is written beside. Not while busy. */
   begin(saved: SavedState): void;
-  /** Waits for the save that is on. @throws what went wrong with it; a full disk is said, not thrown */
-  settle(): Promise<void>;
+  /** Waits for the save that is on; false when a full disk was in its way. @throws what else went wrong with it */
+  settle(): Promise<boolean>;
   /** A step took so long: while a save is on, what it takes beyond the usual is part of the save's cost. */
   stepTook(seconds: number): void;
   /** What a save of so many bytes costs training, and how long it is on: measured on the last ones, else estimated. */
@@ -37,6 +37,7 @@ export function openSaver(target: SaveTarget, seconds: () => number, log: (line:
   let stallSeconds: number | undefined;
   let writeSeconds: number | undefined;
   let newest: string | undefined;
+  let isDiskFull = false;
 
   return {
     isBusy() {
@@ -50,12 +51,14 @@ export function openSaver(target: SaveTarget, seconds: () => number, log: (line:
       writing = written
         .then((folder) => {
           newest = folder;
+          isDiskFull = false;
           stallSeconds = blend(stallSeconds, lost);
           writeSeconds = blend(writeSeconds, seconds() - begun);
         })
         .catch((error: NodeJS.ErrnoException) => {
           // Training is worth more than one checkpoint of it: with a full disk it goes on without.
           if (error.code === "ENOSPC" || error.code === "EDQUOT") {
+            isDiskFull = true;
             log(`disk full: checkpoint of step ${saved.step} not written`);
           } else failure = error;
         })
@@ -66,6 +69,7 @@ export function openSaver(target: SaveTarget, seconds: () => number, log: (line:
     async settle() {
       await writing;
       if (failure) throw failure;
+      return !isDiskFull;
     },
     stepTook(took) {
       if (writing) lost += Math.max(0, took - (median(usualSteps) ?? took));

@@ -70,7 +70,7 @@ export class InterruptibleTrainer<B> {
 
   /**
    * Trains up to `steps`. On SIGTERM or Ctrl-C it finishes the step, saves, and ends the process with 143.
-   * @throws UserError VL_CHECKPOINT_BAD when there is a checkpoint that must not be used; VL_LOSS_NOT_FINITE
+   * @throws UserError VL_CHECKPOINT_BAD when there is a checkpoint that must not be used; VL_LOSS_NOT_FINITE; VL_DISK_FULL
    */
   async run(): Promise<Trained> {
     const { run, model, optimizer, schedule, data, steps, batchSize } = this.#options;
@@ -200,8 +200,8 @@ export class InterruptibleTrainer<B> {
         if (await run.shouldStop()) {
           await saver.settle();
           if (lastSave.step !== progress.step) save({ isStop: true });
-          await saver.settle();
-          run.leave(`stopped at step ${progress.step}, checkpoint saved`);
+          const isSaved = await saver.settle();
+          run.leave(`stopped at step ${progress.step}, checkpoint ${isSaved ? "saved" : "not saved"}`);
         }
 
         const stepBegun = seconds();
@@ -223,7 +223,7 @@ export class InterruptibleTrainer<B> {
       }
       await saver.settle();
       if (lastSave.step !== progress.step) save({ isStop: true });
-      await saver.settle();
+      if (!(await saver.settle())) throw noSpace(progress.step, run.checkpointDir);
     } finally {
       await saver.end();
     }
@@ -264,6 +264,15 @@ function refuseOtherData({ folder, progress }: Resumable, count: number): void {
     what: `${folder} was made with other data.`,
     why: `its epochs have ${progress.data.examples} examples, those of the experiment ${count}.`,
     hint: "bring the old data back, or move the checkpoints away to begin anew",
+  });
+}
+
+/** Done is only what is kept. */
+function noSpace(step: number, dir: string): UserError {
+  return new UserError("VL_DISK_FULL", {
+    what: `the last checkpoint, of step ${step}, could not be written to ${dir}.`,
+    why: "the disk is full.",
+    hint: "make space and start again: it goes on from the checkpoint before",
   });
 }
 

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { listCheckpoints, newestCheckpoint } from "../../../runtime/checkpoint/index.ts";
 import { hashState } from "../../../runtime/trainer/index.ts";
 import { seeded } from "../../helpers/seeded.ts";
+import { canMount, mountSmallDisk } from "../../helpers/small-disk.ts";
 import type { Tiny } from "../../helpers/tiny-training.ts";
 
 const script = fileURLToPath(new URL("../../helpers/tiny-training.ts", import.meta.url));
@@ -189,3 +190,21 @@ test("a loss that is not a number ends the run at its step and names the last go
   expect(lines.join("\n")).toContain(`the last checkpoint is ${newest}.`);
   expect(newest).toMatch(/step-00000014$/);
 });
+
+test.runIf(canMount)(
+  "on a full disk it trains on and says what it cannot save; done is only what is kept",
+  async () => {
+    const disk = mountSmallDisk(4);
+    const ballast = 125_000; // 1.5 MB a checkpoint
+    const env = { VASTLANE_CHECKPOINT_DIR: join(disk, "checkpoints") };
+    const ended = await train({ ballast, steps: 28, everySteps: 7 }, env);
+    expect(ended.lines).toContain("disk full: checkpoint of step 21 not written");
+    expect(ended.lines.join("\n")).toContain("\nVL_DISK_FULL: the last checkpoint, of step 28, could not be written");
+    expect(ended.code).toBe(1);
+    const kept = readdirSync(env.VASTLANE_CHECKPOINT_DIR);
+    expect(kept).toEqual(["step-00000007", "step-00000014"]);
+    rmSync(join(env.VASTLANE_CHECKPOINT_DIR, "step-00000007"), { recursive: true });
+    const again = await train({ ballast, steps: 28, everySteps: 14 }, env);
+    expect(again).toMatchObject({ code: 0, lines: expect.arrayContaining(["resumed at step 14"]) });
+  },
+);
