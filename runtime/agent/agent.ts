@@ -20,10 +20,15 @@ import { guardDisk } from "./disk-guard.ts";
 import { type Cause, decideEnding, endMachine, selfAccess } from "./ending.ts";
 import { unixSeconds } from "./heartbeat.ts";
 import { watchIdle } from "./idle-watch.ts";
-import { type Claimed, type Keeper, openKeeper } from "./keeper/index.ts";
-import { saveOutput } from "./keeper/output.ts";
-import { readPrice, spentHere } from "./keeper/spend.ts";
-import { keepWorkspace } from "./keeper/workspace.ts";
+import {
+  type Claimed,
+  type Keeper,
+  keepWorkspace,
+  openKeeper,
+  readPrice,
+  saveOutput,
+  spentHere,
+} from "./keeper/index.ts";
 import { notify } from "./notify.ts";
 import { openOutputPipe } from "./output-pipe.ts";
 import { createPace } from "./pace.ts";

@@ -16,6 +16,9 @@ import { counted, spentByAll } from "./spend.ts";
 import { startUploads, type Uploads } from "./uploads.ts";
 
 export type { Claimed } from "./claim.ts";
+export { saveOutput } from "./output.ts";
+export { readPrice, spentHere } from "./spend.ts";
+export { keepWorkspace } from "./workspace.ts";
 
 export interface KeeperOptions extends ClaimOptions {
   store: OpenStore;
