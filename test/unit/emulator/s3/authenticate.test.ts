@@ -8,7 +8,7 @@ import { receive } from "../../../../emulator/s3/body.ts";
 import { S3Error } from "../../../../emulator/s3/errors.ts";
 import type { Keyring } from "../../../../emulator/s3/keys.ts";
 import type { S3Request } from "../../../../emulator/s3/request.ts";
-import { EXAMPLE, EXAMPLE_KEYS, requestOf } from "./requests.ts";
+import { EXAMPLE, EXAMPLE_KEYS, requestOf } from "../../../helpers/s3-requests.ts";
 
 const HOST = "examplebucket.s3.amazonaws.com";
 const EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";

@@ -18,6 +18,18 @@ test("lines are on the disk when they are said to be, in their order", async () 
   await log.close();
 });
 
+test("no line waits for ever, however little after another it comes", async () => {
+  const file = path();
+  const log = await openLog(file);
+  for (let steps = 0; steps < 12; steps++) {
+    await log.append(`a${steps}`);
+    for (let step = 0; step < steps; step++) await undefined;
+    await log.append(`b${steps}`);
+  }
+  await log.close();
+  expect(await readLines(file)).toHaveLength(24);
+});
+
 test("a torn last line never happened, and the next one stands alone", async () => {
   const file = path();
   const log = await writeLog(file, ["one", "two"]);

@@ -1,7 +1,7 @@
 /** Requests as the emulated store reads them, without a socket: for tests of its pure parts. */
 import type { IncomingMessage } from "node:http";
-import type { Keyring } from "../../../../emulator/s3/keys.ts";
-import { readRequest, type S3Request } from "../../../../emulator/s3/request.ts";
+import type { Keyring } from "../../emulator/s3/keys.ts";
+import { readRequest, type S3Request } from "../../emulator/s3/request.ts";
 
 /** Key, secret, bucket and time of all examples in AWS's documentation of signatures. */
 export const EXAMPLE = {
