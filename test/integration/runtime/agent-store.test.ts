@@ -354,9 +354,11 @@ test("a dev box's edits are on the next machine, also when the first one is gone
   const next = await rent({ command: null });
   await start(next);
   const file = join(next.root, "project", "notebook.py");
-  await next.until(() => existsSync(file), 15_000);
+  await next.until(
+    () => /brought back, as changed on the machine before \(\S+Z\): notebook.py/.test(next.output()),
+    20_000,
+  );
   expect(readFileSync(file, "utf8")).toBe("print('edited over SSH')");
-  expect(next.output()).toMatch(/brought back, as changed on the machine before \(\S+Z\): notebook.py/);
 });
 
 test("the command and shells see no key of the store", async () => {

@@ -78,7 +78,7 @@ function suite(start: () => Promise<TestS3>): void {
     const found = await store.get("lease.json");
     expect(found?.body.toString()).toBe("2");
     const ageMs = (found?.storeNowMs ?? 0) - (found?.lastModifiedMs ?? 0);
-    expect(ageMs).toBeGreaterThanOrEqual(0);
+    expect(ageMs).toBeGreaterThanOrEqual(-1000); // one of the two is rounded up by some stores
     expect(ageMs).toBeLessThan(60_000);
     expect((await store.list("")).map(({ key }) => key)).toEqual(["lease.json"]);
   });
