@@ -1,13 +1,14 @@
 /**
  * How long a run stands still after its machine was taken away without a warning: SIGKILL to the first new step on
  * another machine, with the market's delays at zero and its documented rate limits. `--repeat N` (default 3) prints
- * the median and the range.
+ * the median and the range. Then the same once on machines with neither Node nor packages.
  */
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { makeProject, repository, type TestProject } from "../test/helpers/project.ts";
 import { writeStepper } from "../test/helpers/stepper.ts";
+import { makeBareProject } from "./recovery/bare.ts";
 import { preempt, type Recovery } from "./recovery/preemption.ts";
 
 const PARTS: [keyof Recovery, what: string, wanted: string][] = [
@@ -33,16 +34,38 @@ export async function run(args: string[]): Promise<void> {
     await start(project);
     const recoveries: Recovery[] = [];
     for (let i = 0; i < repeat; i++) recoveries.push(await preempt(project, Math.random()));
-    for (const [part, what, wanted] of PARTS) {
-      print(
-        what,
-        recoveries.map((it) => it[part]),
-        wanted,
-      );
-    }
+    printAll(recoveries);
     await ok(project, ["destroy"]);
   } finally {
     await project.dispose();
+  }
+  await measureBare();
+}
+
+async function measureBare(): Promise<void> {
+  const bare = await makeBareProject();
+  if (!bare) {
+    process.stdout.write("  bare machines: not measured, as machines are not isolated here\n");
+    return;
+  }
+  process.stdout.write("bare machines (Node and packages are installed on each), once\n");
+  try {
+    await start(bare.project);
+    printAll([await preempt(bare.project, Math.random())]);
+    await ok(bare.project, ["destroy"]);
+  } finally {
+    await bare.dispose();
+  }
+}
+
+function printAll(recoveries: Recovery[]): void {
+  if (recoveries.length === 0) return;
+  for (const [part, what, wanted] of PARTS) {
+    print(
+      what,
+      recoveries.map((it) => it[part]),
+      wanted,
+    );
   }
 }
 
