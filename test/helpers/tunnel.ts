@@ -7,13 +7,21 @@ export interface Tunnel {
   cut(): void;
   /** At the same port. */
   mend(): Promise<void>;
+  /** Takes connections and what they send, and answers nothing: the far end is gone without a word. */
+  stall(): void;
 }
 
 export async function openTunnel(targetPort: number): Promise<Tunnel> {
   const sockets = new Set<Socket>();
   let server: Server | undefined;
+  let isStalled = false;
   const listen = (port: number): Promise<number> => {
     const made = createServer((near) => {
+      if (isStalled) {
+        sockets.add(near);
+        near.on("error", () => {}).resume();
+        return;
+      }
       const far = connect(targetPort, "127.0.0.1");
       for (const [from, to] of [
         [near, far],
@@ -41,6 +49,13 @@ export async function openTunnel(targetPort: number): Promise<Tunnel> {
       server?.close();
       for (const socket of sockets) socket.destroy();
     },
-    mend: async () => void (await listen(port)),
+    async mend() {
+      isStalled = false;
+      await listen(port);
+    },
+    stall() {
+      isStalled = true;
+      for (const socket of sockets) socket.unpipe().resume();
+    },
   };
 }
