@@ -119,7 +119,7 @@ export async function killOnce(project: TestProject, { verb, at, victim, recover
   const engine = project.startPulumi([verb, "--yes", "--skip-preview"], pause?.env ?? {});
   const ended = finish(engine);
   if (pause) {
-    if (!(await eventually(pause.reached))) wrong.push(`${verb} never came to ${at}`);
+    if (!(await eventually(pause.reached, 60_000))) wrong.push(`${verb} never came to ${at}`);
   } else await Promise.race([ended, sleep(at as number)]);
   kill(project, engine, victim);
   pause?.release();
