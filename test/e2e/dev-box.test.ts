@@ -104,7 +104,8 @@ test("a stopped machine is told apart with what its disk costs, and up starts it
 test("an experiment runs under the agent, goes on after the machine restarts, and its log can be followed", async () => {
   project.configure({
     secrets: ["HF_TOKEN"],
-    experiment: { command: ["node", "experiments/bigram.ts"], params: { steps: 1200, checkpointEvery: 100 } },
+    experiment: { command: ["node", "experiments/bigram.ts"], params: { steps: 1200 } },
+    checkpoint: { everySteps: 100 },
   });
   await up();
   const [id] = await project.alive();
