@@ -96,6 +96,7 @@ export async function claimRun(options: ClaimOptions, watch: ClaimWatch, signal:
       await options.restoreWorkspace?.(tenure);
       return bringBack(options, tenure, isOurs, AbortSignal.any([signal, tenure.lostSignal]));
     });
+    signal.throwIfAborted(); // cut off by an end that has begun meanwhile
     log(`the run is ours: epoch ${epoch}, ${act}`);
     return { act: "go", memory, isFresh, ...found };
   } catch (error) {

@@ -3,7 +3,6 @@
  * date while the command works, and closes the run or gives it back.
  * It starts and ends no command; agent.ts does, by what this says.
  */
-import { setTimeout as sleepUnlessAborted } from "node:timers/promises";
 import { messageOf, UserError } from "../../../common/errors.ts";
 import type { RunStatus } from "../../../common/run-record.ts";
 import { listCheckpoints } from "../../checkpoint/index.ts";
@@ -135,7 +134,7 @@ export function openKeeper(options: KeeperOptions): Keeper {
         await record({}).catch(() => {}); // the next machine's bill goes on from it
         await tenure.release();
       };
-      await Promise.race([giveBack(), sleepUnlessAborted(GIVE_BACK_MS)]);
+      await Promise.race([giveBack(), clock.sleep(GIVE_BACK_MS)]);
       store.close();
     },
     saved() {

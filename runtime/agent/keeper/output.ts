@@ -12,7 +12,7 @@ export function outputKey(epoch: number): string {
 /** Nothing where there is no output yet. @throws UserError VL_STORE_* */
 export async function saveOutput(store: ObjectStore, epoch: number, path: string): Promise<void> {
   const text = tailOf(path);
-  if (text) await store.put(outputKey(epoch), text);
+  if (text?.length) await store.put(outputKey(epoch), text);
 }
 
 function tailOf(path: string): Buffer | undefined {
