@@ -132,7 +132,23 @@ export function openStore(access: StoreAccess, options: StoreOptions = {}): Open
       };
     } catch (error) {
       if (storeCodeOf(error) === "NoSuchKey") return undefined;
+      if (storeCodeOf(error) === "AccessDenied" && (await isAbsent(key))) return undefined;
       throw error;
+    }
+  }
+
+  /**
+   * AWS answers 403, not 404, for a missing object to keys that may list only below a prefix (S3 API reference,
+   * GetObject, "Permissions"): whether it is there is then for a list to say, which those keys may ask for.
+   */
+  async function isAbsent(key: string): Promise<boolean> {
+    const { ListObjectsV2Command } = await loadS3();
+    const s3 = await small();
+    try {
+      const page = await s3.send(new ListObjectsV2Command({ Bucket: bucket, Prefix: fullKey(key), MaxKeys: 1 }));
+      return page.Contents?.[0]?.Key !== fullKey(key);
+    } catch {
+      return false; // may not list either: the refusal is meant
     }
   }
 

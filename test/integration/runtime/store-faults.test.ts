@@ -59,6 +59,19 @@ describe("small objects", () => {
     expect(store.name).toBe("s3://runs/dev/run");
   });
 
+  test("that are missing are missing also where the store calls that a refusal, as AWS does to keys of one prefix", async () => {
+    const store = open();
+    const refuse = (response: ServerResponse) => void sendError(response, 403, "AccessDenied");
+    const isRead = ({ method, key }: StubRequest) => method === "GET" && key !== "";
+    next(isRead, refuse);
+    expect(await store.get("lease.json")).toBeUndefined();
+    await store.put("lease.json", "{}");
+    next(isRead, refuse);
+    await expect(store.get("lease.json")).rejects.toMatchObject({ code: "VL_STORE_DENIED" });
+    next(({ method }) => method === "GET", refuse, refuse);
+    await expect(store.get("other.json")).rejects.toMatchObject({ code: "VL_STORE_DENIED" });
+  });
+
   test("are listed over all pages, and deleted", async () => {
     stub.pageSize = 2;
     const store = open();
