@@ -47,7 +47,16 @@ const run = openExperiment({
     evalEvery: 250,
     sampleLength: 400,
   },
-  devParams: { steps: 400, batch: 8, context: 32, layers: 2, width: 64, evalEvery: 100, sampleLength: 200 },
+  devParams: {
+    steps: 400,
+    batch: 8,
+    context: 32,
+    layers: 2,
+    width: 64,
+    learningRate: 4e-3,
+    evalEvery: 100,
+    sampleLength: 200,
+  },
   mayChange: ["logEvery", "evalEvery", "sampleLength"],
 });
 const { steps, batch, context, layers, heads, width, learningRate, seed } = run.params;
