@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, onTestFinished, test } from "vitest";
-import { readSafetensors, type Tensors } from "../../../../runtime/checkpoint/index.ts";
+import { readSafetensors } from "../../../../runtime/checkpoint/index.ts";
 import { openSaver } from "../../../../runtime/trainer/saver.ts";
 import { makeSnapshot } from "../../../../runtime/trainer/snapshot.ts";
 
@@ -23,13 +23,13 @@ function open(localDir = join(dir, "checkpoints")) {
   onTestFinished(() => saver.end());
   return saver;
 }
-const tensors = (): Tensors => ({ w: { dtype: "F32", shape: [3], data: Float32Array.of(1, 2, 3) } });
+const tensors = () => ({ w: { dtype: "F32" as const, shape: [3], data: Float32Array.of(1, 2, 3) } });
 
 test("what is saved is the state of the moment, though training goes on meanwhile", async () => {
   const saver = open();
   const state = tensors();
   saver.begin({ step: 7, tensors: state });
-  (state.w?.data as Float32Array).fill(9);
+  state.w.data.fill(9);
   expect(saver.isBusy()).toBe(true);
   expect(await saver.settle()).toBe(true);
   expect(saver.isBusy()).toBe(false);
@@ -63,9 +63,9 @@ test("what cannot be written is thrown at the next look, not lost", async () => 
 
 test("a snapshot stays as it was, in memory that threads share and that is taken once", () => {
   const snapshot = makeSnapshot();
-  const state: Tensors = { ...tensors(), n: { dtype: "I64", shape: [], data: BigInt64Array.of(5n) } };
+  const state = { ...tensors(), n: { dtype: "I64" as const, shape: [], data: BigInt64Array.of(5n) } };
   const first = snapshot.take(state);
-  (state.w?.data as Float32Array).fill(0);
+  state.w.data.fill(0);
   expect(first.w?.data).toEqual(Float32Array.of(1, 2, 3));
   expect(first.n?.data).toEqual(BigInt64Array.of(5n));
   expect(first.w?.data.buffer).toBeInstanceOf(SharedArrayBuffer);
