@@ -3,33 +3,20 @@
  * supervise.ts, and does what it says. It takes no decision of its own but how the command has ended.
  */
 import { existsSync, statSync } from "node:fs";
-import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "../../common/clock.ts";
 import { messageOf } from "../../common/errors.ts";
 import { readFileIfThere } from "../../common/files.ts";
 import type { Log } from "../../common/log.ts";
 import { newestCheckpoint } from "../checkpoint/index.ts";
-import { holderOf } from "../lease/index.ts";
-import type { LeaseHeartbeat } from "../lease/types.ts";
-import { watchActivity } from "./activity.ts";
 import { afterCrash } from "./backoff.ts";
 import { type CommandEnd, endGroup, type RunningCommand, startCommand } from "./command.ts";
 import { commandEnv, parseContainerEnv, SUPERVISED_BY } from "./command-env.ts";
 import { guardDisk } from "./disk-guard.ts";
 import { type Cause, decideEnding, endMachine, selfAccess } from "./ending.ts";
 import { unixSeconds } from "./heartbeat.ts";
-import { watchIdle } from "./idle-watch.ts";
-import {
-  type Claimed,
-  type Keeper,
-  keepWorkspace,
-  openKeeper,
-  readPrice,
-  saveOutput,
-  spentHere,
-} from "./keeper/index.ts";
-import { notify } from "./notify.ts";
+import { type Claimed, type Keeper, readPrice } from "./keeper/index.ts";
+import { watchMachine } from "./machine-watch.ts";
 import { openOutputPipe } from "./output-pipe.ts";
 import { createPace } from "./pace.ts";
 import { markedGroups, signalGroup } from "./process-table.ts";
@@ -37,9 +24,10 @@ import { watchProgress } from "./progress.ts";
 import { continueRecord, deadlineOf, readRecord } from "./record.ts";
 import { createReporter } from "./reporter.ts";
 import { openRotatingFile } from "./rotating-file.ts";
-import { parseEnvFile, type Run, readRun } from "./run-file.ts";
-import { openRunStore } from "./run-store.ts";
-import { type Action, type Event, SHOWN, type State, step } from "./supervise.ts";
+import { parseEnvFile, readRun } from "./run-file.ts";
+import { openSharedRun } from "./shared-run.ts";
+import { type Facts, heartbeatOf, leaseHeartbeatOf } from "./status.ts";
+import { type Action, type Event, type State, step } from "./supervise.ts";
 import type { Workspace } from "./workspace.ts";
 
 const OUTPUT_LIMITS = { maxBytes: 16 << 20, keep: 3 };
@@ -49,7 +37,6 @@ const UPLOAD_SHARE_MS = 10_000;
 const LEAVE_EXTRA_MS = 3_500;
 /** Kept of the time limit for the last upload and snapshot, before the watchdog of onstart ends the machine. */
 const SAVING_SECONDS = 120;
-const IDLE_SAMPLE_MS = 15_000;
 const LEAVE_MIN_MS = 3_000;
 /** Whoever follows the output still reads its end. */
 const LINGER_MS = 5_000;
@@ -77,6 +64,8 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
   const { files } = workspace;
   const startedAt = unixSeconds(clock.now());
   const container = parseContainerEnv(options.containerEnviron);
+  const env = { ...options.env, ...container };
+  const self = selfAccess(env);
   const read = readRun(files.run, join(workspace.root, "project"));
   const { run } = read;
   let problem = read.problem;
@@ -109,7 +98,11 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
   let work = new AbortController();
   const life = new AbortController();
   const keeper = openKeeperIfShared();
-  const idleWatch = run && selfAccess({ ...options.env, ...container }) ? watchThisMachine(run) : undefined;
+  // Only of a machine that can end itself; what nobody rents bills nobody.
+  const idleWatch =
+    run && self
+      ? watchMachine({ workspace, run, checkpointDir, env, clock, say, onIdle: () => dispatch("idle-over") })
+      : undefined;
 
   const act: Record<Action, () => void> = {
     "end-leftovers": () => void endLeftovers(),
@@ -201,30 +194,10 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
   function openKeeperIfShared(): Keeper | undefined {
     if (!run || problem) return undefined;
     try {
-      const store = openRunStore(files.store, { ...options.env, ...container });
-      if (!store) return undefined;
-      const workspaceKeeper = keepWorkspace({ store, runId: run.runId, workspace, clock, log, say });
-      const opened = openKeeper({
-        store,
-        run,
-        holder: holderOf(files.agentId, { contractId: run.contractId, hostname: hostname(), pid: process.pid }),
-        checkpointDir,
-        outgoing: files.outgoing,
-        memoryFile: files.memory,
-        clock,
-        log,
-        say,
-        heartbeat: leaseHeartbeat,
-        spentHere: () => spentHere(readPrice(files.price), born, unixSeconds(clock.now())),
-        metrics: () => progress.look().metric?.values ?? {},
-        restoreWorkspace: (held) => workspaceKeeper.restore(held),
-        async saveWorkspace(held, signal) {
-          await saveOutput(store, held.epoch, files.output);
-          await workspaceKeeper.save(held, signal);
-        },
-        ...timesForTests({ ...options.env, ...container }),
-      });
-      opened.onLost((loss) => {
+      const heartbeat = () => leaseHeartbeatOf(facts());
+      const metrics = () => progress.look().metric?.values ?? {};
+      const opened = openSharedRun({ workspace, run, checkpointDir, born, env, clock, log, say, heartbeat, metrics });
+      opened?.onLost((loss) => {
         warning = loss.message;
         say(loss.message);
         dispatch("lease-lost");
@@ -235,33 +208,6 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
       problem = warning;
       return undefined;
     }
-  }
-
-  /** Only of a machine that can end itself; what nobody rents bills nobody. */
-  function watchThisMachine({ idleMinutes, env, runId }: Run) {
-    const times = timesForTests({ ...options.env, ...container });
-    const tell = async (text: string) => {
-      say(text);
-      const secrets = parseEnvFile(readFileIfThere(files.secrets) ?? "");
-      await notify({ text, runId, webhook: secrets.VASTLANE_WEBHOOK_URL ?? env.VASTLANE_WEBHOOK_URL });
-    };
-    return watchIdle({
-      activity: watchActivity({
-        folders: [workspace.project, checkpointDir],
-        isOurs: (pid) => pid === process.pid || pid === process.ppid,
-        now: () => clock.now(),
-      }),
-      clock,
-      idleMinutes: times.idleMinutes ?? idleMinutes,
-      sampleMs: times.idleSampleMs ?? IDLE_SAMPLE_MS,
-      warn: (leftSeconds) =>
-        tell(
-          `nothing has moved on this machine for a while: it stops itself in ${leftSeconds} s unless something does`,
-        ),
-      tellStalled: (minutes) =>
-        tell(`the command runs, but has shown no sign of life for ${minutes} minutes; it is left alone`),
-      onIdle: () => dispatch("idle-over"),
-    });
   }
 
   async function claim(): Promise<void> {
@@ -301,11 +247,12 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
     if (!run?.command) return;
     const secrets = parseEnvFile(readFileIfThere(files.secrets) ?? "");
     if (starts > 0) resumeFrom = newestCheckpoint(checkpointDir);
-    const env = commandEnv({ workspace, run, secrets, agent: options.env, container, resumeFrom });
+    const sources = { workspace, run, secrets, agent: options.env, container, resumeFrom };
     starts += 1;
     try {
       const outputFd = pipe.openForCommand();
-      command = startCommand({ argv: run.command, cwd: run.cwd, env, outputFd, leftoverGraceMs: graceMs, clock });
+      const { command: argv, cwd } = run;
+      command = startCommand({ argv, cwd, env: commandEnv(sources), outputFd, leftoverGraceMs: graceMs, clock });
     } catch (error) {
       // Such as an environment that is too long, or a pipe that somebody removed: a crash like any other.
       const problem = `cannot start ${run.command[0]}: ${messageOf(error)}`;
@@ -385,7 +332,6 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
   }
 
   async function endThisMachine(): Promise<void> {
-    const self = selfAccess({ ...options.env, ...container });
     const ending = decideEnding({
       cause: causeOf(state),
       hasStore: keeper !== undefined,
@@ -428,56 +374,33 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
   }
 
   function beat(): void {
-    const seen = progress.look();
-    const time = unixSeconds(clock.now());
-    pace.note(seen.metric?.step ?? null, time);
-    const saved = keeper?.saved();
-    reporter.resume(seen.checkpoint && join(checkpointDir, seen.checkpoint));
-    reporter.heartbeat(
-      {
-        time,
-        pid: process.pid,
-        state: SHOWN[state],
-        childPid: command?.pid ?? null,
-        restarts: Math.max(0, starts - 1),
-        exitCode,
-        step: seen.metric?.step ?? null,
-        loss: seen.metric?.loss ?? null,
-        startedAt,
-        runId: run?.runId ?? null,
-        contentHash: run?.contentHash ?? null,
-        checkpoint: seen.checkpoint ?? null,
-        stored: saved?.checkpoint ?? null,
-        epoch: keeper?.epoch() ?? null,
-        warning: warningOf(saved?.problem),
-      },
-      output.lostBytes(),
-    );
+    const known = facts();
+    pace.note(known.metric?.step ?? null, known.now);
+    reporter.resume(known.checkpoint && join(checkpointDir, known.checkpoint));
+    reporter.heartbeat(heartbeatOf(known), output.lostBytes());
   }
 
-  function leaseHeartbeat(): LeaseHeartbeat {
-    const seen = progress.look();
+  function facts(): Facts {
+    const { metric, checkpoint } = progress.look();
     const saved = keeper?.saved();
     return {
-      time: new Date(clock.now()).toISOString(),
-      state: SHOWN[state],
-      step: seen.metric?.step ?? null,
-      loss: seen.metric?.loss ?? null,
-      stepsPerSecond: pace.stepsPerSecond(),
-      checkpoint: saved?.checkpoint ?? null,
-      uploadedStep: saved?.step ?? null,
-      costUsd: keeper?.spentUsd() ?? 0,
-      pricePerHour: readPrice(files.price),
-      restarts: Math.max(0, starts - 1),
+      now: unixSeconds(clock.now()),
+      startedAt,
+      pid: process.pid,
+      state,
+      run,
+      childPid: command?.pid,
+      starts,
       exitCode,
-      warning: warningOf(saved?.problem),
+      metric,
+      stepsPerSecond: pace.stepsPerSecond(),
+      checkpoint,
+      store: keeper && saved && { ...saved, epoch: keeper.epoch(), spentUsd: keeper.spentUsd() },
+      pricePerHour: readPrice(files.price),
       idleSeconds: idleWatch?.idleSeconds() ?? null,
       gpuUtil: idleWatch?.gpuUtil() ?? null,
+      warnings: [warning, saved?.problem, idleWatch?.warning(), diskWarning],
     };
-  }
-
-  function warningOf(problemOfStore: string | null | undefined): string | null {
-    return [warning, problemOfStore, idleWatch?.warning(), diskWarning].filter((text) => text).join("; ") || null;
   }
 
   async function quit(): Promise<void> {
@@ -509,18 +432,6 @@ const CAUSES: Partial<Record<State, Cause>> = {
 
 function causeOf(state: State): Cause {
   return CAUSES[state] ?? "idle";
-}
-
-/** For tests, which would else wait for seconds. */
-function timesForTests(env: NodeJS.ProcessEnv) {
-  const ttlSeconds = Number(env.VASTLANE_LEASE_TTL_SECONDS);
-  const idleSeconds = Number(env.VASTLANE_IDLE_SECONDS);
-  const snapshotMs = Number(env.VASTLANE_SNAPSHOT_SECONDS) * 1000;
-  return {
-    ...(ttlSeconds > 0 && { ttlSeconds, renewMs: ttlSeconds * 333, pollMs: ttlSeconds * 133 }),
-    ...(snapshotMs > 0 && { snapshotMs }),
-    ...(idleSeconds > 0 && { idleMinutes: idleSeconds / 60, idleSampleMs: idleSeconds * 100 }),
-  };
 }
 
 function sizeOf(path: string): number {
