@@ -155,6 +155,8 @@ describe.each(LANGUAGES)("a run of a %s command", (...language) => {
     expect(uploaded).toBeGreaterThan(0);
     await untilUploaded(uploaded + 5);
     expect((await readLease(store))?.record).toMatchObject({ epoch: 2, holder: { contractId: 2 } });
+    // A script that is run by hand resumes as well.
+    expect(readFileSync(second.workspace.files.resume, "utf8")).toMatch(/^VASTLANE_RESUME_FROM=\/.*\/step-\d+\n$/);
     expect((await readLineage(store)).map((id) => id.slice(-7))).toEqual(
       expect.arrayContaining([".e00001", ".e00002"]),
     );
@@ -263,6 +265,34 @@ test("a machine that comes back after another one has taken the run over loads n
   expect(first.output()).toContain(`begins at ${stopped}\n`);
   expect(first.output()).not.toContain("begins at 900");
   expect(existsSync(join(first.root, "persistent", "checkpoints.outside-e00003", "step-900"))).toBe(true);
+});
+
+test("whenever its machines are killed, here and there, a run loses no checkpoint that was acknowledged", async () => {
+  let machine = await python({ params: { steps: 250 } });
+  let acknowledged = 0;
+  for (let round = 0; round < 4; round += 1) {
+    const before = machine.output().match(/begins at/g)?.length ?? 0;
+    await start(machine);
+    await machine.until(() => (machine.output().match(/begins at/g)?.length ?? 0) > before, 20_000);
+    const begun = Number(
+      machine
+        .output()
+        .match(/begins at \d+/g)
+        ?.at(-1)
+        ?.slice("begins at ".length),
+    );
+    expect(begun).toBeGreaterThanOrEqual(acknowledged);
+    await untilUploaded(acknowledged + 1);
+    await new Promise((resolve) => setTimeout(resolve, Math.random() * 700));
+    preempt(machine);
+    acknowledged = stepOf((await readHead(store)).head?.checkpoint);
+    if (round % 2 === 0) machine = await python({ params: { steps: 250 } });
+  }
+  await start(machine);
+  await machine.until(() => machine.heartbeat().state === "done", 40_000);
+  expect(machine.output()).toContain("done at 250");
+  expect(await readRunRecord(store)).toMatchObject({ status: "done", finalStep: 250 });
+  expect(acknowledged).toBeGreaterThan(0);
 });
 
 test("of two agents for one run one trains, and the other says why it does not", async () => {
