@@ -15,6 +15,7 @@ import { commandEnv, parseContainerEnv, SUPERVISED_BY } from "./command-env.ts";
 import { guardDisk } from "./disk-guard.ts";
 import { type Cause, decideEnding, endMachine, selfAccess } from "./ending.ts";
 import { unixSeconds } from "./heartbeat.ts";
+import type { Occupation } from "./idle-watch.ts";
 import { type Claimed, type Keeper, readPrice } from "./keeper/index.ts";
 import { watchMachine } from "./machine-watch.ts";
 import { openOutputPipe } from "./output-pipe.ts";
@@ -157,7 +158,7 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
     output.refresh();
     if (isTimeOver()) dispatch("time-over");
     if (KEEPS_SNAPSHOTS.has(state)) keeper?.saveNowAndThen();
-    idleWatch?.look(MAY_IDLE.has(state) ? "free" : state === "running" ? "working" : "busy");
+    idleWatch?.look(occupation());
     diskWarning = guardDisk({
       root: workspace.root,
       checkpointDir,
@@ -167,6 +168,13 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
       log,
     });
     beat();
+  }
+
+  function occupation(): Occupation {
+    if (state === "running") return "working";
+    // Bringing a large checkpoint back may take longer than a machine may be idle.
+    const isRestoring = state === "claiming" && keeper?.epoch() !== null && keeper?.saved().problem === null;
+    return MAY_IDLE.has(state) && !isRestoring ? "free" : "busy";
   }
 
   function dispatch(event: Event): void {
