@@ -94,6 +94,8 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
   let warning: string | null = problem ?? null;
   let diskWarning: string | null = null;
   let leaveBy = 0;
+  /** Another machine would be rented for the run, and meet the same: this one stays until it is idle for too long. */
+  let isUnsettled = false;
   let timer = new AbortController();
   /** Of what goes on beside the states: claiming, finishing, ending the machine. */
   let work = new AbortController();
@@ -235,6 +237,7 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
     if (claimed.act !== "go") {
       warning = claimed.why;
       say(claimed.why);
+      isUnsettled = claimed.act === "refused" && !claimed.isSettled;
       return claimed.act === "closed" && claimed.status === "done" ? "was-done" : "was-failed";
     }
     resumeFrom = claimed.resumeFrom;
@@ -340,8 +343,10 @@ export function startAgent({ workspace, clock, log, ...options }: AgentOptions):
   }
 
   async function endThisMachine(): Promise<void> {
+    const cause = causeOf(state);
+    if (isUnsettled && cause !== "idle") return;
     const ending = decideEnding({
-      cause: causeOf(state),
+      cause,
       hasStore: keeper !== undefined,
       isSaved: keeper?.saved().isSaved ?? false,
       wanted: run?.onDone ?? "stop",

@@ -63,7 +63,11 @@ export interface Taken {
   damaged: ReadonlySet<string>;
 }
 
-export type Claimed = Taken | { act: "closed"; status: RunStatus; why: string } | { act: "refused"; why: string };
+export type Claimed =
+  | Taken
+  | { act: "closed"; status: RunStatus; why: string }
+  /** `isSettled`: whoever would rent another machine for the run reads why not; else it would meet the same again. */
+  | { act: "refused"; why: string; isSettled: boolean };
 
 const WAIT_MS = 10_000;
 
@@ -83,7 +87,8 @@ export async function claimRun(options: ClaimOptions, watch: ClaimWatch, signal:
     const { act, why } = lease.decision;
     if (act === "closed" || act === "refuse") {
       await held.release();
-      if (act === "refuse") return { act: "refused", why: `the run ${run.runId} is not started: ${why}` };
+      if (act === "refuse")
+        return { act: "refused", why: `the run ${run.runId} is not started: ${why}`, isSettled: true };
       return { act: "closed", status: lease.before?.status ?? "done", why };
     }
     const tenure = held;
@@ -102,8 +107,7 @@ export async function claimRun(options: ClaimOptions, watch: ClaimWatch, signal:
   } catch (error) {
     if (signal.aborted || error instanceof LeaseLost || held?.lostSignal.aborted) throw error;
     log(`the run is not taken: ${messageOf(error)}`);
-    if (held) await giveUp(held, error);
-    return { act: "refused", why: messageOf(error) };
+    return { act: "refused", why: messageOf(error), isSettled: held ? await giveUp(held, error) : false };
   }
 
   /** Tries on while what is wrong may pass. */
@@ -133,13 +137,18 @@ export async function claimRun(options: ClaimOptions, watch: ClaimWatch, signal:
   }
 
   /** Another machine would meet the same, and be rented in vain: what a person must mend closes the run. */
-  async function giveUp(tenure: Held, error: unknown): Promise<void> {
+  async function giveUp(tenure: Held, error: unknown): Promise<boolean> {
     const finishedAt = new Date(clock.now()).toISOString();
     const change = () => ({ status: "failed" as const, finishedAt, reason: messageOf(error) });
-    await changeRunRecord({ store, clock, runId: run.runId }, tenure, change).catch((fault) =>
-      log(`the run's record could not be closed: ${messageOf(fault)}`),
+    const isSettled = await changeRunRecord({ store, clock, runId: run.runId }, tenure, change).then(
+      () => true,
+      (fault) => {
+        log(`the run's record could not be closed: ${messageOf(fault)}`);
+        return false;
+      },
     );
     await tenure.release();
+    return isSettled;
   }
 }
 

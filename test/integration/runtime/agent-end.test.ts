@@ -149,6 +149,17 @@ test("given up: reason and output are in the store, and the machine goes", async
   expect((await store.get("logs/output.e00001.log"))?.body.toString()).toContain("device-side assert");
 });
 
+test("what another machine would meet again keeps this one, so that none is rented in vain", async () => {
+  await store.put("latest.json", JSON.stringify({ format: 2, epoch: 3 }));
+  const machine = await rent({});
+  await start(machine);
+  await machine.until(() => machine.heartbeat().state === "failed", 15_000);
+  expect(machine.heartbeat().warning).toContain("newer");
+  expect(machine.output()).not.toContain("begins");
+  await new Promise((resolve) => setTimeout(resolve, 6_000)); // longer than a machine lingers that ends itself
+  expect(asked).toEqual([]);
+});
+
 test("a run that has ended while the store is away keeps its machine, and ends it when all is saved", async () => {
   const machine = await rent({ params: { steps: 12 } });
   await start(machine);

@@ -316,7 +316,8 @@ describe("what goes wrong on the way", () => {
     await first.held?.release();
     await store.put("checkpoints/step-00000100.e00001/w", "damaged in length");
     const claimed = await claim(second);
-    expect(claimed).toMatchObject({ act: "refused", why: expect.stringContaining("VL_CHECKPOINT_BAD") });
+    const why = expect.stringContaining("VL_CHECKPOINT_BAD");
+    expect(claimed).toMatchObject({ act: "refused", isSettled: true, why });
     expect(record()).toMatchObject({ status: "failed", reason: expect.stringContaining("VL_CHECKPOINT_BAD") });
     expect(store.json("lease.json")).toMatchObject({ released: true });
   });
@@ -324,8 +325,17 @@ describe("what goes wrong on the way", () => {
   test("a damaged run record is refused and left as it is", async () => {
     await store.put("run.json", "{");
     const machine = makeMachine("a");
-    expect(await claim(machine)).toMatchObject({ act: "refused", why: expect.stringContaining("--fresh") });
+    const why = expect.stringContaining("--fresh");
+    expect(await claim(machine)).toMatchObject({ act: "refused", isSettled: false, why });
     expect(store.objects.get("run.json")?.body.toString()).toBe("{");
+  });
+
+  test("a head that a newer vastlane has written is refused, and left as it is", async () => {
+    const head = JSON.stringify({ format: 2, epoch: 7 });
+    await store.put("latest.json", head);
+    const claimed = await claim(makeMachine("a"));
+    expect(claimed).toMatchObject({ act: "refused", isSettled: false, why: expect.stringContaining("newer") });
+    expect(store.objects.get("latest.json")?.body.toString()).toBe(head);
   });
 
   test("a closed run is not started, and the lease is given back", async () => {
