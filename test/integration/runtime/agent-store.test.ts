@@ -267,6 +267,39 @@ test("a machine that comes back after another one has taken the run over loads n
   expect(existsSync(join(first.root, "persistent", "checkpoints.outside-e00003", "step-900"))).toBe(true);
 });
 
+test("a command whose agent alone was killed saves its step for the next agent, unless the run is elsewhere by then", async () => {
+  const first = await python({}, 1);
+  await start(first);
+  await untilUploaded(5);
+  process.kill(first.agentPid(), "SIGKILL");
+  await start(first);
+  await first.until(() => first.output().match(/begins at/g)?.length === 2, 15_000);
+  const saved = Number(/stopped at (\d+)/.exec(first.output())?.[1]);
+  expect(first.output()).toContain(`begins at ${saved}\n`);
+  await untilUploaded(saved);
+
+  process.kill(first.agentPid(), "SIGKILL");
+  const second = await python({}, 2);
+  await start(second);
+  await second.until(() => second.output().includes("begins at"), 20_000);
+  const from = stepOf((await readHead(store)).head?.checkpoint);
+  await start(first);
+  await first.until(() => first.heartbeat().warning?.includes("holds the run"), 15_000);
+  const late = Number(
+    first
+      .output()
+      .match(/(?<=stopped at )\d+/g)
+      ?.at(-1),
+  );
+  expect(late).toBeGreaterThan(saved);
+  expect(findSupervised(first.root)).toEqual([]);
+  await second.stop("--grace", "10");
+  await first.until(() => first.output().match(/begins at/g)?.length === 3, 15_000);
+  const given = Number(/stopped at (\d+)/.exec(second.output())?.[1]);
+  expect(given).toBeGreaterThan(from);
+  expect(first.output()).toContain(`begins at ${given}\n`);
+});
+
 test("whenever its machines are killed, here and there, a run loses no checkpoint that was acknowledged", async () => {
   let machine = await python({ params: { steps: 250 } });
   let acknowledged = 0;
