@@ -28,7 +28,7 @@ stop() {
   if [ -n "$1" ]; then echo "$1" >"$state/stop-grace"; else rm -f "$state/stop-grace"; fi
   limit=${1:-$(sed -n 's/.*"graceSeconds": *\([0-9][0-9]*\).*/\1/p' "$state/run.json" 2>/dev/null)}
   limit=${limit%%.*}
-  tenths=$(((${limit:-60} + 8) * 10)) # the agent itself needs at most 6 s longer than the grace
+  tenths=$(((${limit:-60} + 8) * 10)) # the agent itself needs at most 7 s longer than the grace
   kill -TERM "$pid" 2>/dev/null
   while alive; do
     if [ $tenths -le 0 ]; then
