@@ -58,7 +58,10 @@ export interface Uploads {
   stop(): void;
 }
 
-const LOOK_MS = 1_000;
+/** Often, as whatever is not in the store yet is lost with the machine; a look costs one listing of a few folders. */
+const LOOK_MS = 250;
+/** For so long a folder of another program must not change to count as finished. */
+const QUIET_MS = 1_000;
 const FIRST_WAIT_MS = 1_000;
 const MAX_WAIT_MS = 30_000;
 const MAX_END_WAIT_MS = 3_000;
@@ -76,7 +79,7 @@ export function startUploads(options: UploadOptions): Uploads {
   let isBusy = false;
   let isCommandOver = false;
   let wake: () => void = () => {};
-  const seen = new Map<string, string>();
+  const seen = new Map<string, { mark: string; at: number }>();
   releaseOthers(
     outgoing,
     listCheckpoints(dir).map((folder) => basename(folder)),
@@ -137,9 +140,11 @@ export function startUploads(options: UploadOptions): Uploads {
   /** The newest of them that is finished: a command may make them faster than one can be told to be quiet. */
   function pending(): string | undefined {
     for (const { folder, mark, isOurs } of open()) {
-      // Ours appear whole; a folder of another program counts when it looks the same at two looks.
-      if (isOurs || isCommandOver || seen.get(folder) === mark) return folder;
-      seen.set(folder, mark);
+      // Ours appear whole; a folder of another program counts when it has not changed for a while.
+      const before = seen.get(folder);
+      const isQuiet = before?.mark === mark && clock.now() - before.at >= QUIET_MS;
+      if (isOurs || isCommandOver || isQuiet) return folder;
+      if (before?.mark !== mark) seen.set(folder, { mark, at: clock.now() });
     }
     return undefined;
   }
