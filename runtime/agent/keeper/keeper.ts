@@ -14,10 +14,6 @@ import { type Memory, writeMemory } from "./local.ts";
 import { counted, spentByAll } from "./spend.ts";
 import { startUploads, type Uploads } from "./uploads.ts";
 
-export { saveOutput } from "./output.ts";
-export { readPrice, spentHere } from "./spend.ts";
-export { keepWorkspace } from "./workspace.ts";
-
 export interface KeeperOptions extends ClaimOptions {
   store: OpenStore;
   outgoing: string;
