@@ -1,10 +1,8 @@
 /** Keys of checkpoints in the store, relative to the run's prefix. */
-import { MANIFEST, SUMS } from "./manifest.ts";
+import { CHECKPOINTS_PREFIX } from "../lease/index.ts";
+import { SUMS } from "./manifest.ts";
 
-export const CHECKPOINTS = "checkpoints/";
-
-export const keyOf = (id: string, path: string) => `${CHECKPOINTS}${id}/${path}`;
-export const manifestKey = (id: string) => keyOf(id, MANIFEST);
+export const keyOf = (id: string, path: string) => `${CHECKPOINTS_PREFIX}${id}/${path}`;
 export const sumsKey = (id: string) => keyOf(id, SUMS);
 
 /** The checkpoint that a key belongs to, and the file in it. */

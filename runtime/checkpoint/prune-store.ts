@@ -1,7 +1,8 @@
 /** Removes checkpoints from the store: by the rules of retention, or because a person asks for it. */
 import { parseCheckpointId } from "../../common/checkpoint-id.ts";
+import { CHECKPOINTS_PREFIX, manifestKey } from "../lease/index.ts";
 import type { ObjectStore } from "../store/types.ts";
-import { CHECKPOINTS, keyOf, manifestKey, partsOfKey } from "./keys.ts";
+import { keyOf, partsOfKey } from "./keys.ts";
 import { MANIFEST, parseManifest } from "./manifest.ts";
 import { type Kept, type Retention, surplusOf } from "./retention.ts";
 
@@ -33,14 +34,14 @@ export function createPruner(store: ObjectStore, rules: Retention): StorePruner 
  */
 export async function removeStored(store: ObjectStore, id: string): Promise<void> {
   await store.delete([manifestKey(id)]);
-  const left = await store.list(`${CHECKPOINTS}${id}/`);
+  const left = await store.list(keyOf(id, ""));
   await store.delete(left.map(({ key }) => key));
 }
 
 /** Ids below which there is data and no manifest: uploads that were cut, or removals. */
 export async function listUnfinished(store: ObjectStore): Promise<string[]> {
   const whole = new Map<string, boolean>();
-  for (const { key } of await store.list(CHECKPOINTS)) {
+  for (const { key } of await store.list(CHECKPOINTS_PREFIX)) {
     const parts = partsOfKey(key);
     if (parts) whole.set(parts.id, (whole.get(parts.id) ?? false) || keyOf(parts.id, MANIFEST) === key);
   }

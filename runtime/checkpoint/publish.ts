@@ -7,11 +7,11 @@ import { basename } from "node:path";
 import { formatCheckpointId, parseCheckpointId } from "../../common/checkpoint-id.ts";
 import type { Clock } from "../../common/clock.ts";
 import { UserError } from "../../common/errors.ts";
-import { headToBuildOn, moveHead } from "../lease/index.ts";
+import { headToBuildOn, manifestKey, moveHead } from "../lease/index.ts";
 import type { Tenure } from "../lease/types.ts";
 import { ConditionFailed, type ObjectStore, type Transfer } from "../store/types.ts";
 import { stepInName } from "./folders.ts";
-import { keyOf, manifestKey, sumsKey } from "./keys.ts";
+import { keyOf, sumsKey } from "./keys.ts";
 import {
   areSameFiles,
   DamagedCheckpoint,

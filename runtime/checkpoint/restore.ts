@@ -9,10 +9,11 @@ import { checkpointFolder } from "../../common/checkpoint-id.ts";
 import { UserError } from "../../common/errors.ts";
 import { writeFileAtomic } from "../../common/files.ts";
 import type { Log } from "../../common/log.ts";
+import { manifestKey } from "../lease/index.ts";
 import { crcText } from "../store/index.ts";
 import type { ObjectStore, Transfer } from "../store/types.ts";
 import { placeFolder } from "./folders.ts";
-import { keyOf, manifestKey } from "./keys.ts";
+import { keyOf } from "./keys.ts";
 import {
   areSameFiles,
   DamagedCheckpoint,

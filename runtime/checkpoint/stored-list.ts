@@ -1,9 +1,9 @@
 /** What is in the store, with what each manifest says and whether it is of the lineage. */
 import { compareCheckpointIds } from "../../common/checkpoint-id.ts";
 import { messageOf, UserError } from "../../common/errors.ts";
-import { readLineage } from "../lease/index.ts";
+import { CHECKPOINTS_PREFIX, manifestKey, readLineage } from "../lease/index.ts";
 import type { ObjectStore } from "../store/types.ts";
-import { CHECKPOINTS, manifestKey, partsOfKey } from "./keys.ts";
+import { partsOfKey } from "./keys.ts";
 import { MANIFEST, type Manifest, parseManifest, SUMS } from "./manifest.ts";
 
 export interface StoredCheckpoint {
@@ -22,7 +22,7 @@ const READS_AT_A_TIME = 8;
 
 /** All of them, oldest first. Contents are not read; only a restore can tell whether they are whole. */
 export async function listStored(store: ObjectStore): Promise<StoredCheckpoint[]> {
-  const [objects, lineage] = await Promise.all([store.list(CHECKPOINTS), readLineage(store)]);
+  const [objects, lineage] = await Promise.all([store.list(CHECKPOINTS_PREFIX), readLineage(store)]);
   const sizes = new Map<string, Map<string, number>>();
   for (const { key, bytes } of objects) {
     const parts = partsOfKey(key);
