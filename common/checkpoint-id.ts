@@ -13,7 +13,12 @@ export interface CheckpointId {
 
 export function formatCheckpointId({ step, epoch, take = 1 }: Omit<CheckpointId, "take"> & { take?: number }): string {
   const suffix = take > 1 ? `.${take}` : "";
-  return `${checkpointFolder(step)}.e${String(epoch).padStart(5, "0")}${suffix}`;
+  return `${checkpointFolder(step)}.${epochMark(epoch)}${suffix}`;
+}
+
+/** `e00003`: the part of a name that says in which epoch it was written. */
+export function epochMark(epoch: number): string {
+  return `e${String(epoch).padStart(5, "0")}`;
 }
 
 /** Undefined for what is no name of a checkpoint in the store. */

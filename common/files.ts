@@ -1,5 +1,15 @@
 /** Files that are either whole or absent, whatever moment the process dies at. */
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
 import { dirname } from "node:path";
 
 /** Writes through a temporary file, fsync and rename, so that readers see the old text or the new one. */
@@ -18,6 +28,15 @@ export function writeFileAtomic(path: string, text: string, mode = 0o644): void 
   } catch (error) {
     rmSync(temporary, { force: true });
     throw error;
+  }
+}
+
+/** Names in a folder, unordered; none where there is no such folder, or not any more. */
+export function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
   }
 }
 

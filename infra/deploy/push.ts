@@ -13,6 +13,7 @@ import { fileURLToPath } from "node:url";
 import { isDeepStrictEqual } from "node:util";
 import { messageOf, UserError } from "../../common/errors.ts";
 import { fileLog, type Log, silent } from "../../common/log.ts";
+import { named } from "../../common/named.ts";
 import { environmentOf, findProjectRoot, stateFolder } from "../project.ts";
 import { shellQuote } from "../shell-quote.ts";
 import { SshFailure } from "../ssh/failure.ts";
@@ -30,6 +31,9 @@ import { localPath } from "./local-path.ts";
 import { type PushPlan, planPush } from "./plan.ts";
 import { parseProbe, type RemoteState } from "./remote-state.ts";
 import { type PushRequest, parseRequest, REQUEST_VARIABLE, STDIN_VARIABLE } from "./request.ts";
+
+/** In one line of progress. */
+const MOST_NAMES = 20;
 
 export interface PushWorld {
   /** The project's folder. */
@@ -174,9 +178,9 @@ async function sendAll(
     log,
     signal,
   );
-  if (plan.kept.length > 0) log(`kept, as edited on the machine: ${named(plan.kept)}`);
+  if (plan.kept.length > 0) log(`kept, as edited on the machine: ${named(plan.kept, MOST_NAMES)}`);
   if (aside !== null)
-    log(`overwritten, though edited on the machine: ${named(plan.putAside)}; its version is in ${aside}`);
+    log(`overwritten, though edited on the machine: ${named(plan.putAside, MOST_NAMES)}; its version is in ${aside}`);
   const sent = plan.send.map((file) => file.path);
   const { kept, putAside, remove: removed } = plan;
   return { push: { files: project.files.length, sent, removed, kept, putAside, aside, restarted: restart }, agent };
@@ -217,12 +221,6 @@ function stateFiles(
 function storeText(store: StoreFile, { emulatedStore }: RemoteState): string {
   const endpoint = store.emulated && emulatedStore !== null ? emulatedStore : store.endpoint;
   return `${JSON.stringify({ ...store, endpoint })}\n`;
-}
-
-/** The first few names; the rest as a number. */
-function named(paths: readonly string[]): string {
-  const more = paths.length - 20;
-  return more > 0 ? `${paths.slice(0, 20).join(", ")} and ${more} more` : paths.join(", ");
 }
 
 function describePlan(project: Content, plan: PushPlan, bytes: number): string {

@@ -8,6 +8,7 @@ import { execFile } from "node:child_process";
 import { lstatSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
+import { namesIn } from "../../common/files.ts";
 import { neverSent } from "../../common/never-sent.ts";
 
 export type Sign = "GPU" | "terminal" | "SSH" | "processes" | "files" | "unknown";
@@ -136,7 +137,7 @@ function readProcess(folder: string): ProcessReading | undefined {
 /** A terminal's access time moves with keys, its other times with output as well. The kernel rounds it to 8 s. */
 function lastKeys(folder: string): number {
   let newest = 0;
-  for (const name of list(folder)) {
+  for (const name of namesIn(folder)) {
     if (!/^\d+$/.test(name)) continue;
     newest = Math.max(newest, statSync(join(folder, name), { throwIfNoEntry: false })?.atimeMs ?? 0);
   }
@@ -150,7 +151,7 @@ async function changesIn(folder: string): Promise<string> {
   let times = 0;
   let sizes = 0;
   const enter = async (path: string, relative: string): Promise<void> => {
-    for (const name of list(path)) {
+    for (const name of namesIn(path)) {
       if (looked >= MAX_ENTRIES) return;
       looked += 1;
       if (looked % GIVE_WAY_AFTER === 0) await turn();
@@ -173,14 +174,6 @@ function textOf(path: string): string | undefined {
     return readFileSync(path, "utf8");
   } catch {
     return undefined;
-  }
-}
-
-function list(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return [];
   }
 }
 

@@ -2,9 +2,10 @@
  * Keeps the machine's disk from filling up: frees what is ours and not needed, oldest first, before there is none left.
  * Never a person's files, and never the newest checkpoint. What to remove is a pure plan.
  */
-import { lstatSync, readdirSync, rmSync, statfsSync } from "node:fs";
+import { lstatSync, rmSync, statfsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { messageOf } from "../../common/errors.ts";
+import { namesIn } from "../../common/files.ts";
 import type { Log } from "../../common/log.ts";
 import { listCheckpoints } from "../checkpoint/index.ts";
 
@@ -79,7 +80,7 @@ function guard(options: DiskGuardOptions): string | null {
 export function removableOf({ checkpointDir, logs, saved, hasStore }: DiskGuardOptions): string[] {
   const parent = dirname(checkpointDir);
   const aside = hasStore
-    ? list(parent)
+    ? namesIn(parent)
         .filter((name) => name.startsWith(`${basename(checkpointDir)}.outside-`))
         .map((name) => join(parent, name))
     : [];
@@ -87,7 +88,7 @@ export function removableOf({ checkpointDir, logs, saved, hasStore }: DiskGuardO
   const newestSaved = all.findIndex((path) => basename(path) === saved());
   // The newest saved one stays as well: it is what a damaged newest falls back to without a download.
   const old = hasStore ? all.slice(0, Math.max(0, newestSaved)) : all.slice(0, -2);
-  const oldLogs = list(logs)
+  const oldLogs = namesIn(logs)
     .filter((name) => /^output\.log\.\d+$/.test(name))
     .map((name) => join(logs, name))
     .sort()
@@ -104,15 +105,7 @@ function spaceOf(path: string): { freeBytes: number; totalBytes: number } {
 function sizeOf(path: string): number {
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (!stat?.isDirectory()) return stat?.size ?? 0;
-  return list(path).reduce((sum, name) => sum + sizeOf(join(path, name)), 0);
-}
-
-function list(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return []; // never there, or not any more
-  }
+  return namesIn(path).reduce((sum, name) => sum + sizeOf(join(path, name)), 0);
 }
 
 const megabytes = (bytes: number) => `${Math.round(bytes / 1e6)} MB`;

@@ -16,6 +16,7 @@ import {
   statSync,
 } from "node:fs";
 import { basename, join } from "node:path";
+import { namesIn } from "../../common/files.ts";
 
 /** Full paths of the finished checkpoints in `dir`, oldest first; none when there is no such directory. */
 export function listCheckpoints(dir: string): string[] {
@@ -111,14 +112,6 @@ const REPLACED = ".replaced-";
 function startFolder(dir: string): string {
   mkdirSync(dir, { recursive: true });
   return mkdtempSync(join(dir, UNFINISHED));
-}
-
-function namesIn(dir: string): string[] {
-  try {
-    return readdirSync(dir);
-  } catch {
-    return []; // not there, or not any more
-  }
 }
 
 function syncTree(folder: string): void {

@@ -2,6 +2,7 @@
  * The file beside a snapshot's archive that says what is in it; written last, so that what has one is whole.
  * Whoever can write to the store can write such a file: everything in it is checked before it is used.
  */
+import { epochMark } from "../../common/checkpoint-id.ts";
 import { neverSent } from "../../common/never-sent.ts";
 import { readStored } from "../../common/stored-json.ts";
 
@@ -47,7 +48,7 @@ export interface SnapshotName {
 
 export function snapshotName(time: Date, epoch: number): string {
   const stamp = time.toISOString().replace(/[-:]|\.\d+/g, "");
-  return `${SNAPSHOTS}${stamp}.e${String(epoch).padStart(5, "0")}`;
+  return `${SNAPSHOTS}${stamp}.${epochMark(epoch)}`;
 }
 
 export const archiveKey = (name: string) => `${name}.tar.gz`;

@@ -4,6 +4,7 @@
  */
 import { existsSync, mkdirSync, renameSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { epochMark } from "../../../common/checkpoint-id.ts";
 import { messageOf } from "../../../common/errors.ts";
 import { readJsonIfThere, writeFileAtomic } from "../../../common/files.ts";
 import type { Log } from "../../../common/log.ts";
@@ -75,7 +76,7 @@ export function moveAside(dir: string, epoch: number): string | undefined {
   if (existsSync(dir)) recoverReplaced(dir); // a later look must not bring it back
   const found = listCheckpoints(dir);
   if (found.length === 0) return undefined;
-  const suffix = `.outside-e${String(epoch).padStart(5, "0")}`;
+  const suffix = `.outside-${epochMark(epoch)}`;
   try {
     return moveInto(join(dirname(dir), basename(dir) + suffix), found);
   } catch (error) {

@@ -1,12 +1,13 @@
 /** The end of the command's output, in the store: what people look for first when the machine is gone. */
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { epochMark } from "../../../common/checkpoint-id.ts";
 import type { ObjectStore } from "../../store/types.ts";
 
 const TAIL_BYTES = 1 << 20;
 
 /** Key of the output of one tenure of the run. */
 export function outputKey(epoch: number): string {
-  return `logs/output.e${String(epoch).padStart(5, "0")}.log`;
+  return `logs/output.${epochMark(epoch)}.log`;
 }
 
 /** Nothing where there is no output yet. @throws UserError VL_STORE_* */

@@ -1,10 +1,14 @@
 /** The project's folder on this machine, saved to the run's store and brought back from it, in the agent's words. */
 import type { Clock } from "../../../common/clock.ts";
 import type { Log } from "../../../common/log.ts";
+import { named } from "../../../common/named.ts";
 import type { Held } from "../../lease/index.ts";
 import { createSnapshots, restoreSnapshot } from "../../snapshot/index.ts";
 import type { ObjectStore } from "../../store/types.ts";
 import type { Workspace } from "../workspace.ts";
+
+/** In one line of the command's output. */
+const MOST_NAMES = 10;
 
 export interface WorkspaceOptions {
   store: ObjectStore;
@@ -27,11 +31,11 @@ export function keepWorkspace({ store, runId, workspace, clock, log, say }: Work
       const found = await restoreSnapshot({ store, epoch, previousEpoch, log: say, ...place });
       if (!found) return;
       const from = `changed on the machine before (${found.time.slice(0, 19)}Z)`;
-      if (found.restored.length > 0) say(`brought back, as ${from}: ${named(found.restored)}`);
-      if (found.deleted.length > 0) say(`deleted again, as on the machine before: ${named(found.deleted)}`);
+      if (found.restored.length > 0) say(`brought back, as ${from}: ${named(found.restored, MOST_NAMES)}`);
+      if (found.deleted.length > 0) say(`deleted again, as on the machine before: ${named(found.deleted, MOST_NAMES)}`);
       if (found.conflicts.length > 0) {
         say(
-          `changed on both sides: ${named(found.conflicts)}; the deployed files stay, those ${from} are in ${found.conflictFolder}`,
+          `changed on both sides: ${named(found.conflicts, MOST_NAMES)}; the deployed files stay, those ${from} are in ${found.conflictFolder}`,
         );
       }
     },
@@ -40,10 +44,4 @@ export function keepWorkspace({ store, runId, workspace, clock, log, say }: Work
       if (name !== undefined) log(`the workspace is saved: ${name}`);
     },
   };
-}
-
-/** The first few names; the rest as a number. */
-function named(paths: readonly string[]): string {
-  const more = paths.length - 10;
-  return more > 0 ? `${paths.slice(0, 10).join(", ")} and ${more} more` : paths.join(", ");
 }
