@@ -12,10 +12,10 @@ import {
 } from "../../runtime/checkpoint/index.ts";
 import { lineage } from "../../runtime/lease/index.ts";
 import { showProgress } from "../checkpoints/progress.ts";
-import { openRunStore, type RunStore } from "../checkpoints/run-store.ts";
 import { type Command, EXIT, type Io } from "../command.ts";
 import { defaultStack } from "../operation.ts";
 import { readOptions } from "../options.ts";
+import { openRunStore, type RunStore } from "../run-store.ts";
 import { renderTable, bytes as size } from "../table.ts";
 
 export const command: Command = {

@@ -6,15 +6,12 @@ import { UserError } from "../../common/errors.ts";
 import { silent } from "../../common/log.ts";
 import { isClosed, type RunRecord } from "../../common/run-record.ts";
 import type { StackConfig } from "../../infra/config.ts";
-import { environmentOf } from "../../infra/project.ts";
-import { runIdOf } from "../../infra/run-id.ts";
 import { runSsh } from "../../infra/ssh/shell.ts";
 import type { SshTarget } from "../../infra/ssh/target.ts";
-import { resolveStore, runPrefix, s3AccessOf } from "../../infra/storage/access.ts";
 import { restoreNewest } from "../../runtime/checkpoint/index.ts";
 import { lineage, readHead, readRunRecord } from "../../runtime/lease/index.ts";
-import { openStore } from "../../runtime/store/index.ts";
 import type { Io } from "../command.ts";
+import { openPlace, placeOfRun } from "../run-store.ts";
 
 const WORKSPACE = `"\${VASTLANE_WORKSPACE:-/workspace}`;
 export const OUTPUT = `${WORKSPACE}/logs/output.log"`;
@@ -60,15 +57,14 @@ async function readSteps(target: SshTarget, shell: string, io: Io): Promise<Seen
 }
 
 export function openRun(config: StackConfig, stack: string, root: string, io: Io) {
-  const found = resolveStore(config, root, environmentOf(root, io.env as NodeJS.ProcessEnv));
-  if (!found) {
+  const place = placeOfRun({ stack, config, root }, io);
+  if (!place) {
     throw new UserError("VL_BAD_CONFIG", {
       what: `the demo needs a store, and Pulumi.${stack}.yaml has none`,
       hint: "set vastlane:checkpoint: { store: s3, s3_bucket: checkpoints }",
     });
   }
-  const prefix = runPrefix(found, runIdOf(stack, config));
-  const store = openStore({ ...s3AccessOf(found), bucket: found.bucket, prefix });
+  const store = openPlace(place);
   const waitFor = <T>(what: string, find: () => Promise<T | undefined>) => until(what, find, undefined, io);
   return {
     /** The step of the newest checkpoint in the store, once there is one. */

@@ -1,18 +1,17 @@
 /** A stack as the watcher looks at it: the market's list, the lease and the run record in the store, and `up`. */
 import { UserError } from "../../common/errors.ts";
-import { describeRun, isClosed, parseRunRecord, RUN_RECORD_KEY } from "../../common/run-record.ts";
+import { describeRun, isClosed } from "../../common/run-record.ts";
 import { machineNames } from "../../infra/config.ts";
-import { environmentOf } from "../../infra/project.ts";
-import { runIdOf } from "../../infra/run-id.ts";
-import { resolveStore, runPrefix, s3AccessOf } from "../../infra/storage/access.ts";
-import { parseLabel } from "../../infra/vast/label.ts";
+import { isNamed } from "../../infra/vast/lifecycle.ts";
 import { forgetScope } from "../../infra/vast/scopes.ts";
 import { situationOf } from "../../infra/vast/situation.ts";
 import type { Contract } from "../../infra/vast/wire.ts";
-import { readLease } from "../../runtime/lease/index.ts";
-import { type OpenStore, openStore } from "../../runtime/store/index.ts";
+import { readLease, readRunRecord } from "../../runtime/lease/index.ts";
+import type { LeaseRecord } from "../../runtime/lease/types.ts";
+import type { OpenStore } from "../../runtime/store/index.ts";
 import type { Io } from "../command.ts";
 import { bringUp, openOperation } from "../operation.ts";
+import { openPlace, placeOfRun } from "../run-store.ts";
 import { type MarketSession, openMarket, scopeInState, scopeOfStack } from "../session.ts";
 import type { MachineLook, StackLook, Watched } from "./loop.ts";
 import type { LeaseSign } from "./pulse.ts";
@@ -41,13 +40,12 @@ export function watchedStack(stack: string, io: Io, list: Listing, progress: Pro
   let contracts: Contract[] | undefined;
 
   function storeOf({ config, root }: MarketSession): OpenStore | undefined {
-    const found = resolveStore(config, root, environmentOf(root, io.env as NodeJS.ProcessEnv));
-    if (!found) return undefined;
-    const access = { ...s3AccessOf(found), bucket: found.bucket, prefix: runPrefix(found, runIdOf(stack, config)) };
-    const key = JSON.stringify(access);
+    const place = placeOfRun({ stack, config, root }, io);
+    if (!place) return undefined;
+    const key = JSON.stringify(place.access);
     if (store?.access !== key) {
       store?.open.close();
-      store = { access: key, open: openStore(access, { retryMs: 3000, requestMs: 3000, keysFrom: found.keysFrom }) };
+      store = { access: key, open: openPlace(place, { retryMs: 3000, requestMs: 3000 }) };
     }
     return store.open;
   }
@@ -88,8 +86,7 @@ async function readSigns(open: () => OpenStore | undefined): Promise<Signs> {
   try {
     const store = open();
     if (!store) return { lease: "no-store", closed: undefined };
-    const [lease, record] = await Promise.all([readLease(store), store.get(RUN_RECORD_KEY)]);
-    const run = record && parseRunRecord(record.body);
+    const [lease, run] = await Promise.all([readLease(store), readRunRecord(store)]);
     return {
       lease: lease?.record && signOf(lease.record, lease.ageSeconds),
       closed: run && isClosed(run.status) ? describeRun(run) : undefined,
@@ -100,9 +97,7 @@ async function readSigns(open: () => OpenStore | undefined): Promise<Signs> {
   }
 }
 
-type Record = NonNullable<NonNullable<Awaited<ReturnType<typeof readLease>>>["record"]>;
-
-function signOf({ released, holder, heartbeat }: Record, ageSeconds: number): LeaseSign {
+function signOf({ released, holder, heartbeat }: LeaseRecord, ageSeconds: number): LeaseSign {
   return {
     ageSeconds,
     isReleased: released,
@@ -120,12 +115,7 @@ function machineLook(
   lease: MachineLook["lease"],
 ): MachineLook {
   if (contracts === undefined) return { name, situation: undefined, contractId: undefined, lease };
-  const ours = contracts
-    .filter(({ label }) => {
-      const parsed = parseLabel(label);
-      return parsed?.scope === scope && parsed.name === name;
-    })
-    .sort((a, b) => a.id - b.id);
+  const ours = contracts.filter((contract) => isNamed(contract, scope, name)).sort((a, b) => a.id - b.id);
   const contract = ours.find((it) => situationOf(it) === "running") ?? ours[0];
   return { name, situation: situationOf(contract), contractId: contract?.id, lease };
 }

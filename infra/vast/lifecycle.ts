@@ -589,7 +589,8 @@ async function tryList(deps: Deps): Promise<{ list?: Contract[]; fault?: unknown
   }
 }
 
-function isNamed(contract: Contract, scope: string, name?: string): boolean {
+/** Whether its label says that it is of this scope, and of this machine where one is named. */
+export function isNamed(contract: Contract, scope: string, name?: string): boolean {
   const label = parseLabel(contract.label);
   return label?.scope === scope && (name === undefined || label.name === name);
 }

@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { openRunStore } from "../../../../cli/checkpoints/run-store.ts";
-import { testIo } from "../../../helpers/io.ts";
+import { openRunStore } from "../../../cli/run-store.ts";
+import { testIo } from "../../helpers/io.ts";
 
 let root: string;
 beforeEach(() => {
