@@ -1,6 +1,6 @@
 /** What carries the demo out: the real Pulumi engine, or, where none can be had, the same program in one Node process. */
 import { join } from "node:path";
-import { UserError } from "../common/errors.ts";
+import { hasCode, UserError } from "../common/errors.ts";
 import { operationLog } from "../infra/vast/handler-context.ts";
 import type { Io } from "./command.ts";
 import { runChild } from "./engine-run.ts";
@@ -26,7 +26,7 @@ export async function demoEngine(stack: string, root: string, stateDir: string, 
         void (await operate(operation, ["destroy", "--yes", "--skip-preview"], onProgress)),
     };
   } catch (error) {
-    if (!(error instanceof UserError && error.code === "VL_ENGINE_MISSING")) throw error;
+    if (!hasCode(error, "VL_ENGINE_MISSING")) throw error;
     const run = (verb: string) => (onProgress: (line: string) => void) =>
       inProcess(verb, { stack, root, stateDir, io, onProgress });
     return {

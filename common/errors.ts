@@ -76,6 +76,11 @@ export class UserError extends Error {
   }
 }
 
+/** Whether it is the `UserError` of that code. */
+export function hasCode(error: unknown, code: ErrorCode): error is UserError {
+  return error instanceof UserError && error.code === code;
+}
+
 /** A broken invariant of ours; its message begins with `internal:` and its stack is shown. */
 export class Bug extends Error {
   constructor(message: string, options?: ErrorOptions) {

@@ -2,7 +2,7 @@
  * `vastlane env STACK`: what raw `pulumi` needs, as lines for `eval` in bash or zsh. It also makes raw commands work
  * after a kill: a lock whose process is dead is removed, as raw `pulumi` would refuse for ever.
  */
-import { UserError } from "../../common/errors.ts";
+import { hasCode, UserError } from "../../common/errors.ts";
 import { nearest } from "../../common/nearest.ts";
 import { findProjectRoot } from "../../infra/project.ts";
 import { shellQuote } from "../../infra/shell-quote.ts";
@@ -60,7 +60,7 @@ async function recover(stack: string, root: string, io: Io, note: (line: string)
   try {
     await recoverStack(stack, root, io, note);
   } catch (error) {
-    if (!(error instanceof UserError && error.code === "VL_LOCKED")) throw error;
+    if (!hasCode(error, "VL_LOCKED")) throw error;
     note(error.message);
   }
 }

@@ -2,7 +2,7 @@
  * `vastlane ssh-proxy HOST`: what OpenSSH runs (ProxyCommand of our host entries) to reach a stack's current machine.
  * stdin and stdout are the SSH connection itself; everything for people goes to stderr.
  */
-import { messageOf, UserError } from "../../common/errors.ts";
+import { hasCode, messageOf, UserError } from "../../common/errors.ts";
 import { readCurrentHost, writeCurrentHost } from "../../infra/ssh/current-host.ts";
 import { readPin, writePin } from "../../infra/ssh/known-hosts.ts";
 import { bridge, openSsh, scanHostKey } from "../../infra/ssh/proxy.ts";
@@ -49,7 +49,7 @@ async function lookUp(parts: SshProxyParts, host: string, stateDir: string, io: 
     return await parts.resolveHost(host, io);
   } catch (error) {
     const last = readCurrentHost(stateDir, host);
-    if (last === undefined || (error instanceof UserError && error.code === "VL_NOT_FOUND")) throw error;
+    if (last === undefined || hasCode(error, "VL_NOT_FOUND")) throw error;
     io.stderr(
       `vastlane: could not look ${host} up (${messageOf(error).split("\n")[0]}); using the machine of last time\n`,
     );

@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import { z } from "zod";
-import { UserError } from "../../common/errors.ts";
+import { hasCode, UserError } from "../../common/errors.ts";
 import { readJsonIfThere } from "../../common/files.ts";
 import { Secret } from "../../common/secret.ts";
 import { environmentOf, stateFolder } from "../project.ts";
@@ -118,7 +118,7 @@ export async function readAccount(market: Market, api: Pick<MarketApi, "account"
     return await api.account();
   } catch (error) {
     const readable = userErrorOf(error);
-    if (market.name === "emulator" && readable instanceof UserError && readable.code === "VL_MARKET_DOWN") {
+    if (market.name === "emulator" && hasCode(readable, "VL_MARKET_DOWN")) {
       throw emulatorDown(readable.why ?? "it does not answer");
     }
     throw readable;

@@ -3,7 +3,7 @@
  * start it, raise or lower its bid, restore its label; end it and rent another one only where nothing else helps.
  * The decision is a pure table; the actions are those of lifecycle.ts.
  */
-import { UserError } from "../../common/errors.ts";
+import { hasCode, UserError } from "../../common/errors.ts";
 import type { StackConfig } from "../config.ts";
 import { formatLabel, newNonce, parseLabel } from "./label.ts";
 import {
@@ -190,7 +190,7 @@ async function start(
   } catch (error) {
     if (deps.signal.aborted) throw new NotReadyError(contract, "cancelled while the machine was being started");
     const readable = userErrorOf(error);
-    if (!(readable instanceof UserError && readable.code === "VL_NO_OFFER")) throw readable;
+    if (!hasCode(readable, "VL_NO_OFFER")) throw readable;
     await deps.api.setState(contract.id, "stopped");
     if (rental.onOutbid === "wait" || (rental.onOutbid === "auto" && !hasCopy)) {
       throw new NotReadyError(

@@ -9,7 +9,7 @@
 import { basename, join } from "node:path";
 import { checkpointFolder, parseCheckpointId } from "../../common/checkpoint-id.ts";
 import { type Clock, systemClock } from "../../common/clock.ts";
-import { UserError } from "../../common/errors.ts";
+import { hasCode, UserError } from "../../common/errors.ts";
 import type { Log } from "../../common/log.ts";
 import { lineage } from "../lease/index.ts";
 import type { Tenure } from "../lease/types.ts";
@@ -223,7 +223,7 @@ export class CheckpointManager {
         return undefined;
       }
     } catch (error) {
-      if (!(error instanceof UserError && error.code === "VL_STORE_DOWN")) throw error;
+      if (!hasCode(error, "VL_STORE_DOWN")) throw error;
       this.#log(`going on with the local checkpoint of step ${step}: ${error.what}`);
     }
     return undefined;

@@ -6,7 +6,7 @@
 import { mkdirSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { checkpointFolder } from "../../common/checkpoint-id.ts";
-import { UserError } from "../../common/errors.ts";
+import { hasCode, UserError } from "../../common/errors.ts";
 import { writeFileAtomic } from "../../common/files.ts";
 import type { Log } from "../../common/log.ts";
 import { manifestKey } from "../lease/index.ts";
@@ -138,7 +138,7 @@ async function fetchFile(
       throw damagedFile(store, id, path, "it has other content than its manifest says");
     }
   } catch (error) {
-    if (!isBad(error) || error instanceof DamagedCheckpoint) throw error;
+    if (!hasCode(error, "VL_CHECKPOINT_BAD") || error instanceof DamagedCheckpoint) throw error;
     throw damagedFile(store, id, path, (error.why ?? error.what).replace(/\.$/, ""));
   } finally {
     sums.stop();
@@ -154,7 +154,7 @@ async function isSameFolder(folder: string, manifest: Manifest): Promise<boolean
     await verifyFolder(folder, manifest);
     return true;
   } catch (error) {
-    if (isBad(error)) return false;
+    if (hasCode(error, "VL_CHECKPOINT_BAD")) return false;
     throw error;
   }
 }
@@ -164,8 +164,6 @@ function folderName({ folder, step }: Manifest): string {
   const isPlain = typeof folder === "string" && /^[^./\\\0][^/\\\0]{0,200}$/.test(folder);
   return isPlain ? folder : checkpointFolder(step);
 }
-
-const isBad = (error: unknown): error is UserError => error instanceof UserError && error.code === "VL_CHECKPOINT_BAD";
 
 function damagedFile(store: ObjectStore, id: string, path: string, why: string): DamagedCheckpoint {
   return new DamagedCheckpoint(`Checkpoint ${id} in ${store.name} is damaged.`, `${path}: ${why}`);

@@ -1,6 +1,6 @@
 /** What is in the store, with what each manifest says and whether it is of the lineage. */
 import { compareCheckpointIds } from "../../common/checkpoint-id.ts";
-import { messageOf, UserError } from "../../common/errors.ts";
+import { hasCode, messageOf } from "../../common/errors.ts";
 import { CHECKPOINTS_PREFIX, manifestKey, readLineage } from "../lease/index.ts";
 import type { ObjectStore } from "../store/types.ts";
 import { partsOfKey } from "./keys.ts";
@@ -47,7 +47,7 @@ export async function listStored(store: ObjectStore): Promise<StoredCheckpoint[]
       const manifest = parseManifest(body, `${store.name}/${manifestKey(id)}`);
       return { ...common, manifest, problem: flawOf(manifest, files) };
     } catch (error) {
-      if (!(error instanceof UserError && error.code === "VL_CHECKPOINT_BAD")) throw error;
+      if (!hasCode(error, "VL_CHECKPOINT_BAD")) throw error;
       return { ...common, manifest: undefined, problem: error.why ?? messageOf(error) };
     }
   }

@@ -5,7 +5,7 @@
  */
 import { randomUUID } from "node:crypto";
 import type { Clock } from "../../common/clock.ts";
-import { messageOf, UserError } from "../../common/errors.ts";
+import { hasCode, messageOf } from "../../common/errors.ts";
 import type { Log } from "../../common/log.ts";
 import { ConditionFailed, type ObjectStore } from "../store/types.ts";
 import { fenceHead, readHead } from "./head.ts";
@@ -77,7 +77,7 @@ export async function acquireLease(options: LeaseOptions): Promise<Held> {
         log(`the lease was lost while taking it: ${error.why}`);
       } else if (error instanceof ConditionFailed) {
         log(`others write too often to take the lease: ${error.message}`);
-      } else if (error instanceof UserError && error.code === "VL_STORE_DOWN") {
+      } else if (hasCode(error, "VL_STORE_DOWN")) {
         if (!isDown) log(`waiting for the store: ${messageOf(error)}`);
         isDown = true;
       } else throw error;

@@ -3,7 +3,7 @@
  * over. A reply that was lost shows as a failed condition on a lease that is still ours; the write is then repeated.
  */
 import { randomUUID } from "node:crypto";
-import { UserError } from "../../common/errors.ts";
+import { hasCode } from "../../common/errors.ts";
 import { ConditionFailed, type ObjectStore } from "../store/types.ts";
 import { type FoundLease, LEASE_KEY, readLease } from "./lease-record.ts";
 import { LeaseLost } from "./lost.ts";
@@ -57,7 +57,7 @@ export function ownLease(store: ObjectStore, taken: LeaseRecord, etag: string, h
  */
 async function look(store: ObjectStore, own: LeaseRecord): Promise<FoundLease | undefined> {
   const found = await readLease(store).catch((error) => {
-    const isNewer = error instanceof UserError && error.code === "VL_CHECKPOINT_BAD";
+    const isNewer = hasCode(error, "VL_CHECKPOINT_BAD");
     throw isNewer ? new LeaseLost(own.epoch, {}) : error;
   });
   const other = found?.record;

@@ -9,7 +9,7 @@ import { commandPluginPiece, enginePiece } from "../../cli/engine/location.ts";
 import { ensureLocalStack, resolveEngine } from "../../cli/engine.ts";
 import { projectRoot as root, stateFolder, vastlaneFolder } from "../../cli/project.ts";
 import { CURL, installCommand, missingTools, TOOLS, toolsMissing } from "../../cli/tools.ts";
-import { UserError } from "../../common/errors.ts";
+import { hasCode, UserError } from "../../common/errors.ts";
 import { findProgram } from "../../common/programs.ts";
 import { DEFAULT_PUBLIC_KEY, resolveKeys } from "../../infra/ssh/keys.ts";
 import { writeStamp } from "./stamp.mjs";
@@ -70,7 +70,7 @@ async function prepareEngine(): Promise<boolean> {
     }
     return true;
   } catch (error) {
-    if (!(isEngineOptional && error instanceof UserError && error.code === "VL_ENGINE_MISSING")) throw error;
+    if (!(isEngineOptional && hasCode(error, "VL_ENGINE_MISSING"))) throw error;
     console.error(error.message);
     log("going on without the engine: the same program and providers run inside one Node process instead");
     return false;

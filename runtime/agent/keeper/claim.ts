@@ -6,7 +6,7 @@
 import { basename } from "node:path";
 import { parseCheckpointId } from "../../../common/checkpoint-id.ts";
 import type { Clock } from "../../../common/clock.ts";
-import { messageOf, UserError } from "../../../common/errors.ts";
+import { hasCode, messageOf, UserError } from "../../../common/errors.ts";
 import type { Log } from "../../../common/log.ts";
 import { decideRun, isClosed, type RunDecision, type RunRecord, type RunStatus } from "../../../common/run-record.ts";
 import { readLocalManifest, restoreNewest, stepInName } from "../../checkpoint/index.ts";
@@ -123,7 +123,7 @@ export async function claimRun(options: ClaimOptions, watch: ClaimWatch, signal:
       } catch (error) {
         signal.throwIfAborted();
         held?.lostSignal.throwIfAborted();
-        if (error instanceof LeaseLost || isBad(error)) throw error;
+        if (error instanceof LeaseLost || hasCode(error, "VL_CHECKPOINT_BAD")) throw error;
         const text = messageOf(error);
         if (text !== told) {
           options.say(`waiting, as ${isOfStore(error) ? "the run's store" : "this machine"} cannot be used: ${text}`);
@@ -255,7 +255,7 @@ async function bringBack(
     if (local !== undefined && isBehind(found.folder, local)) return { ...asLocal, damaged };
     return { resumeFrom: found.folder, restored: { id, step, folder: basename(found.folder) }, damaged };
   } catch (error) {
-    if (!isBad(error) || local === undefined) throw error;
+    if (!hasCode(error, "VL_CHECKPOINT_BAD") || local === undefined) throw error;
     say(`${messageOf(error)}\n[vastlane] going on from ${local}, which is whole`);
     return asLocal;
   }
@@ -273,10 +273,6 @@ function stepOf(folder: string): number | undefined {
   } catch {
     return stepInName(basename(folder));
   }
-}
-
-function isBad(error: unknown): boolean {
-  return error instanceof UserError && error.code === "VL_CHECKPOINT_BAD";
 }
 
 function isOfStore(error: unknown): boolean {

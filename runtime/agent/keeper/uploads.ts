@@ -5,7 +5,7 @@
 import { lstatSync, readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { Clock } from "../../../common/clock.ts";
-import { messageOf, UserError } from "../../../common/errors.ts";
+import { hasCode, messageOf } from "../../../common/errors.ts";
 import type { Log } from "../../../common/log.ts";
 import {
   createPruner,
@@ -188,7 +188,7 @@ export function startUploads(options: UploadOptions): Uploads {
 
   function noteTrouble(folder: string, mark: string, error: unknown): void {
     const text = messageOf(error);
-    const isHopeless = error instanceof UserError && error.code === "VL_CHECKPOINT_BAD";
+    const isHopeless = hasCode(error, "VL_CHECKPOINT_BAD");
     if (isHopeless) settled.set(basename(folder), refused(mark));
     else failures += 1;
     const shown = text.split("\n")[0] ?? text;

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Bug, formatError, messageOf, UserError } from "../../../common/errors.ts";
+import { Bug, formatError, hasCode, messageOf, UserError } from "../../../common/errors.ts";
 
 test("a person reads what happened, why, and what to do", () => {
   const cause = new Error("inner");
@@ -37,4 +37,12 @@ test.each([
   [undefined, "undefined"],
 ])("the message of %s", (thrown, message) => {
   expect(messageOf(thrown)).toBe(message);
+});
+
+test("an error is known by its code, and what is no error of ours has none", () => {
+  const error = new UserError("VL_USAGE", { what: "wrong" });
+  expect(hasCode(error, "VL_USAGE")).toBe(true);
+  expect(hasCode(error, "VL_LOCKED")).toBe(false);
+  expect(hasCode(Object.assign(new Error("no"), { code: "VL_USAGE" }), "VL_USAGE")).toBe(false);
+  expect(hasCode(undefined, "VL_USAGE")).toBe(false);
 });
