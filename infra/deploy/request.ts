@@ -4,46 +4,16 @@
  * a stack's state.
  */
 import { Bug } from "../../common/errors.ts";
-import type { StackConfig } from "../config.ts";
+import type { RunSettings } from "../../common/run-settings.ts";
 import type { SshTarget } from "../ssh/target.ts";
 import type { StoreConfig } from "../storage/access.ts";
 
 /** What the agent is to run; becomes `run.json` on the machine. No price: it moves, and would be a new request. */
-export interface RunSpec {
-  runId: string;
-  /** Program and arguments; null: a dev box, nothing is started. */
-  command: string[] | null;
-  /** Relative to the project. */
-  cwd: string;
-  env: Record<string, string>;
-  params: Record<string, unknown>;
-  mode: "dev" | "prod";
-  /** Seconds between SIGTERM and SIGKILL. */
-  graceSeconds: number;
-  /** Crashes in a row without progress after which the agent gives up. */
-  maxCrashes: number;
+export interface RunSpec extends RunSettings {
   contractId: number;
-  /** Hours since the machine's first start; null: no limit. */
-  maxHours: number | null;
-  /** What the agent makes of a record of this run with other code or parameters. */
-  onCodeChange: OnChange;
-  onParamChange: OnChange;
   /** Fresh starts of the run, this one included: another number restarts the agent, which then reads the record. */
   generation: number;
-  checkpoint: {
-    everySteps: number;
-    everySeconds: number | "auto";
-    keepLast: number;
-    keepRemote: number | null;
-    keepEvery: number | null;
-    keepBest: number | null;
-  };
-  idleMinutes: number;
-  /** What the machine does with itself when the run is done or it is idle. */
-  onDone: "destroy" | "stop";
 }
-
-type OnChange = StackConfig["experiment"]["onCodeChange"];
 
 export interface PushRequest {
   target: SshTarget;

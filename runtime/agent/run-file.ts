@@ -1,41 +1,14 @@
 /** Reads what deploy wrote: run.json (what to run) and secrets.env (K=V lines). */
 import { readFileIfThere } from "../../common/files.ts";
 import type { OnChange } from "../../common/run-record.ts";
+import type { CheckpointSettings, RunSettings } from "../../common/run-settings.ts";
 
-export interface Run {
-  runId: string;
+export interface Run extends RunSettings {
   /** Hash of everything that was deployed; a finished run with another hash is a new job. */
   contentHash: string;
-  /** Null: a dev box, nothing is started. */
-  command: string[] | null;
-  cwd: string;
-  env: Record<string, string>;
-  params: Record<string, unknown>;
-  mode: "dev" | "prod";
-  /** Seconds between SIGTERM and SIGKILL. */
-  graceSeconds: number;
-  /** Crashes in a row without progress after which the agent gives up. */
-  maxCrashes: number;
-  /** Hours since the machine's first start after which the command is stopped; null: no limit. */
-  maxHours: number | null;
-  /** For the run record: what it compares, and what a change means. */
+  /** What the run record compares. */
   codeHash: string;
   paramsHash: string;
-  onCodeChange: OnChange;
-  onParamChange: OnChange;
-  checkpoint: {
-    everySteps: number;
-    everySeconds: number | "auto";
-    /** Local ones. */
-    keepLast: number;
-    keepRemote: number | null;
-    keepEvery: number | null;
-    keepBest: number | null;
-  };
-  /** Minutes without activity after which a machine is not needed. */
-  idleMinutes: number;
-  /** What the machine does with itself when it is not needed any more. */
-  onDone: "destroy" | "stop";
   /** The market's number of this machine; null without a market. */
   contractId: number | null;
 }
@@ -91,7 +64,7 @@ export function parseEnvFile(text: string): Record<string, string> {
   return env;
 }
 
-function checkpointOf(fields: Record<string, unknown>): Run["checkpoint"] {
+function checkpointOf(fields: Record<string, unknown>): CheckpointSettings {
   return {
     everySteps: numberOf(fields.everySteps, 200),
     everySeconds: typeof fields.everySeconds === "number" ? fields.everySeconds : "auto",
