@@ -8,9 +8,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { build } from "esbuild";
-import { createS3, loadS3 } from "../../common/s3.ts";
 import { pythonVenv } from "../../test/helpers/python.ts";
-import { startVersitygw } from "../../test/helpers/s3.ts";
+import { makeBucket, startVersitygw } from "../../test/helpers/s3.ts";
 
 const REPEAT = 5;
 const MiB = 1 << 20;
@@ -31,7 +30,7 @@ export async function run(): Promise<void> {
   if ("skip" in server) return void process.stdout.write(`  left out: ${server.skip}\n`);
   const dir = mkdtempSync(join(tmpdir(), "vastlane-bench-"));
   try {
-    await makeBucket(server);
+    await makeBucket(server, BUCKET);
     const worker = await bundleWorker(dir);
     const ours = (...args: string[]): Measured =>
       JSON.parse(
@@ -110,13 +109,6 @@ async function bundleWorker(dir: string): Promise<string> {
     logLevel: "silent",
   });
   return outfile;
-}
-
-async function makeBucket(access: Parameters<typeof createS3>[0]): Promise<void> {
-  const { CreateBucketCommand } = await loadS3();
-  const s3 = await createS3(access);
-  await s3.send(new CreateBucketCommand({ Bucket: BUCKET }));
-  s3.destroy();
 }
 
 function median(values: number[]): number {

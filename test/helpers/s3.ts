@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { S3Client, type S3ClientConfig } from "@aws-sdk/client-s3";
+import { CreateBucketCommand, S3Client, type S3ClientConfig } from "@aws-sdk/client-s3";
 import { execa } from "execa";
 import type { Clock } from "../../common/clock.ts";
 import { messageOf } from "../../common/errors.ts";
@@ -97,6 +97,12 @@ export function clientOf(store: TestS3, config: S3ClientConfig = {}): S3Client {
   const { endpoint, region, accessKeyId, secretAccessKey } = store;
   const credentials = { accessKeyId, secretAccessKey };
   return new S3Client({ endpoint, region, credentials, forcePathStyle: true, ...config });
+}
+
+export async function makeBucket(store: TestS3, name: string): Promise<void> {
+  const client = clientOf(store);
+  await client.send(new CreateBucketCommand({ Bucket: name }));
+  client.destroy();
 }
 
 /** The program, installed at the first call. In CI it must be there. */

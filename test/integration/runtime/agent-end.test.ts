@@ -7,11 +7,10 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, onTestFinished, test } from "vitest";
-import { createS3, loadS3 } from "../../../common/s3.ts";
 import { readHead, readLease, readRunRecord } from "../../../runtime/lease/index.ts";
 import { type OpenStore, openStore } from "../../../runtime/store/index.ts";
 import { type AgentMachine, makeAgentMachine } from "../../helpers/agent-machine.ts";
-import { startEmulatedS3 } from "../../helpers/s3.ts";
+import { makeBucket, startEmulatedS3 } from "../../helpers/s3.ts";
 import { canMount, mountSmallDisk } from "../../helpers/small-disk.ts";
 import { writeStepper } from "../../helpers/stepper.ts";
 import { findSupervised } from "../../helpers/supervised.ts";
@@ -30,10 +29,7 @@ let machines: AgentMachine[] = [];
 
 beforeAll(async () => {
   s3 = await startEmulatedS3();
-  const { CreateBucketCommand } = await loadS3();
-  const client = await createS3(s3);
-  await client.send(new CreateBucketCommand({ Bucket: BUCKET }));
-  client.destroy();
+  await makeBucket(s3, BUCKET);
 });
 afterAll(() => s3?.stop());
 beforeEach(async () => {

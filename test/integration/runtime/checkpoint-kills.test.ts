@@ -9,13 +9,12 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { setTimeout as wait } from "node:timers/promises";
-import { CreateBucketCommand } from "@aws-sdk/client-s3";
 import { build } from "esbuild";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { CheckpointManager } from "../../../runtime/checkpoint/index.ts";
 import { type OpenStore, openStore } from "../../../runtime/store/index.ts";
 import { tensorsOf } from "../../helpers/checkpoint-values.ts";
-import { clientOf, type EmulatedTestS3, startEmulatedS3 } from "../../helpers/s3.ts";
+import { type EmulatedTestS3, makeBucket, startEmulatedS3 } from "../../helpers/s3.ts";
 
 const BUCKET = "kills-here";
 const PREFIX = "laptop";
@@ -31,9 +30,7 @@ beforeAll(async () => {
   // In memory where that can be: a kill leaves the same there, and the disk's syncs would take most of the time.
   dir = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "vastlane-kills-"));
   server = await startEmulatedS3({ folder: join(dir, "s3") });
-  const client = clientOf(server);
-  await client.send(new CreateBucketCommand({ Bucket: BUCKET }));
-  client.destroy();
+  await makeBucket(server, BUCKET);
   const { endpoint, region, accessKeyId, secretAccessKey } = server;
   store = openStore({ endpoint, region, accessKeyId, secretAccessKey, bucket: BUCKET, prefix: PREFIX });
   writer = join(dir, "writer.mjs");

@@ -7,12 +7,11 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { CreateBucketCommand } from "@aws-sdk/client-s3";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { CheckpointManager, listStored, type Tensors } from "../../../runtime/checkpoint/index.ts";
 import { type OpenStore, openStore, type StoreAccess } from "../../../runtime/store/index.ts";
 import { pythonVenv } from "../../helpers/python.ts";
-import { clientOf, startEmulatedS3, startVersitygw, type TestS3, versitygw } from "../../helpers/s3.ts";
+import { makeBucket, startEmulatedS3, startVersitygw, type TestS3, versitygw } from "../../helpers/s3.ts";
 
 const MiB = 1 << 20;
 const BUCKET = "checkpoints-here";
@@ -35,9 +34,7 @@ function suite(start: () => Promise<TestS3>): void {
   let store: OpenStore;
   beforeAll(async () => {
     server = await start();
-    const client = clientOf(server);
-    await client.send(new CreateBucketCommand({ Bucket: BUCKET }));
-    client.destroy();
+    await makeBucket(server, BUCKET);
   });
   afterAll(() => server.stop());
   beforeEach(() => {

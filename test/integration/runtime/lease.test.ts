@@ -4,7 +4,6 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { setTimeout as wait } from "node:timers/promises";
-import { CreateBucketCommand } from "@aws-sdk/client-s3";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { systemClock } from "../../../common/clock.ts";
 import {
@@ -21,7 +20,7 @@ import {
 } from "../../../runtime/lease/index.ts";
 import { type OpenStore, openStore, type StoreAccess } from "../../../runtime/store/index.ts";
 import { holder, putManifest } from "../../helpers/lease.ts";
-import { clientOf, startEmulatedS3, startVersitygw, type TestS3, versitygw } from "../../helpers/s3.ts";
+import { makeBucket, startEmulatedS3, startVersitygw, type TestS3, versitygw } from "../../helpers/s3.ts";
 import { startStubS3 } from "../../helpers/stub-s3.ts";
 
 const BUCKET = "runs";
@@ -73,9 +72,7 @@ function suite(start: () => Promise<TestS3>): void {
   let s3: TestS3;
   beforeAll(async () => {
     s3 = await start();
-    const client = clientOf(s3);
-    await client.send(new CreateBucketCommand({ Bucket: BUCKET }));
-    client.destroy();
+    await makeBucket(s3, BUCKET);
   });
   afterAll(() => s3?.stop());
   beforeEach(() => {
