@@ -1,6 +1,7 @@
 /** Offers, contracts and requests for tests: sensible ones, and fast-check's arbitrary ones. */
 import fc from "fast-check";
 import { parseConfig, type StackConfig } from "../../infra/config.ts";
+import type { MachineSpec } from "../../infra/vast/lifecycle.ts";
 import type { RentRequest } from "../../infra/vast/offers.ts";
 import type { Contract, Offer } from "../../infra/vast/wire.ts";
 
@@ -76,6 +77,19 @@ export function requestOf(
 export function rentalOf(changes: Section<"rental"> = {}): StackConfig["rental"] {
   return parseConfig({ rental: changes }).rental;
 }
+
+/** The machine `main` of the scope `scope1`, as a stack asks for it. */
+export const machineSpec: MachineSpec = {
+  scope: "scope1",
+  name: "main",
+  requestHash: "hash1",
+  request: requestOf(),
+  image: "ubuntu:22.04",
+  env: {},
+  onstart: () => "true",
+  publicKey: "ssh-ed25519 AAAA me",
+  loadingTimeoutMinutes: 10,
+};
 
 const GPUS = ["RTX 3090", "RTX 4090", "RTX 5090", "A100 SXM4", "H100 SXM"];
 const PLACES = ["Oslo, NO", "Quebec, CA", "Texas, US", "SE", ""];

@@ -11,27 +11,16 @@ import {
   findOffers,
   isStillAskedFor,
   listOurs,
-  type MachineSpec,
   NotReadyError,
   obtain,
   sweep,
 } from "../../../../infra/vast/lifecycle.ts";
 import { MarketError } from "../../../../infra/vast/market-error.ts";
 import { type FakeMarket, fakeMarket, type RentFault } from "../../../helpers/fake-market.ts";
-import { contractOf, offerOf, requestOf } from "../../../helpers/vast-values.ts";
+import { contractOf, machineSpec, offerOf, requestOf } from "../../../helpers/vast-values.ts";
 
 const SCOPE = "scope1";
-const spec: MachineSpec = {
-  scope: SCOPE,
-  name: "main",
-  requestHash: "hash1",
-  request: requestOf(),
-  image: "ubuntu:22.04",
-  env: {},
-  onstart: () => "true",
-  publicKey: "ssh-ed25519 AAAA me",
-  loadingTimeoutMinutes: 10,
-};
+const spec = machineSpec;
 const labelOf = (changes: Partial<Parameters<typeof formatLabel>[0]> = {}) =>
   formatLabel({ scope: SCOPE, name: "main", requestHash: "hash1", nonce: "n0", ...changes });
 

@@ -8,7 +8,7 @@ import { decideRepair, type Recorded, reconcile, wantedBid } from "../../../../i
 import type { Situation } from "../../../../infra/vast/situation.ts";
 import type { Contract } from "../../../../infra/vast/wire.ts";
 import { type FakeMarket, fakeMarket } from "../../../helpers/fake-market.ts";
-import { contractOf, rentalOf, requestOf } from "../../../helpers/vast-values.ts";
+import { contractOf, machineSpec, rentalOf, requestOf } from "../../../helpers/vast-values.ts";
 
 type Rental = Partial<StackConfig["rental"]>;
 
@@ -103,17 +103,7 @@ describe("wantedBid", () => {
 });
 
 describe("reconcile", () => {
-  const spec: MachineSpec = {
-    scope: "scope1",
-    name: "main",
-    requestHash: "hash1",
-    request: requestOf(),
-    image: "ubuntu:22.04",
-    env: {},
-    onstart: () => "true",
-    publicKey: "ssh-ed25519 AAAA me",
-    loadingTimeoutMinutes: 10,
-  };
+  const spec = machineSpec;
   const label = formatLabel({ scope: "scope1", name: "main", requestHash: "hash1", nonce: "n0" });
   const STOPPED = { intendedStatus: "stopped", curState: "stopped", actualStatus: "exited" };
   const OUTBID = { ...STOPPED, minBidPerHour: 0.3 };
